@@ -1,0 +1,96 @@
+/* connect.h - the built-in sources and sinks: constructors of specs.
+ *
+ * Each constructor copies its options, checks them, and gives {ops, spec}. Destroy the spec through
+ * ops->destroy.
+ *
+ * Owns:    as source.h and sink.h say.
+ * Thread:  constructors: one thread.
+ * Fails:   MR_E_INVALID with the option's name; MR_E_NOMEM. Files are looked at in `plan`, not here.
+ * Cost:    cold.
+ */
+#ifndef MR_CONNECT_CONNECT_H
+#define MR_CONNECT_CONNECT_H
+
+#include "connect/sink.h"
+#include "connect/source.h"
+
+struct mr_source {
+    const struct mr_source_ops *ops; /* NULL: none */
+    void *spec;
+    struct mr_schema *schema; /* one reference */
+};
+struct mr_sink {
+    const struct mr_sink_ops *ops;
+    void *spec;
+};
+
+/* Lines of text. `path`: a file, a glob (* ? [..] in the last or any part), a directory (its files
+ * in name order, hidden ones left out), or `-` for stdin. Compression by content (gzip and zstd magic), not by name.
+ * Schema: one column `line` (utf8, or binary when `binary`). A line ends at \n; a \r before it goes
+ * with it; a last line without \n counts. utf8: malformed UTF-8 rejects the row. Lines longer than
+ * MR_TEXT_BYTES_MAX reject the row. */
+struct mr_text_options {
+    const char *path;
+    bool binary;
+};
+enum mr_status mr_text_source(struct mr_heap *heap, const struct mr_text_options *options,
+                              struct mr_source *out, struct mr_error *err) MR_MUST_USE;
+
+/* CSV by RFC 4180. With a header columns are found by name (a missing one is an error that names
+ * file and columns; surplus ones are ignored); without, by position. */
+struct mr_csv_options {
+    const char *path;
+    const struct mr_field *fields;
+    uint32_t field_count;
+    char delimiter;   /* 0: ',' */
+    bool no_header;
+    const char *const *null_literals; /* besides the empty unquoted field; NULL: none */
+    uint32_t null_literal_count;
+};
+enum mr_status mr_csv_source(struct mr_heap *heap, const struct mr_csv_options *options,
+                             struct mr_source *out, struct mr_error *err) MR_MUST_USE;
+
+/* Rows made from numbers, for tests and demos: `n` int64 0..rows-1 (UINT64_MAX: no end), `ts`
+ * timestamp_ltz = start + n * step, `key` int64 in [0, keys) and `value` int64 in [0, 1000), both
+ * from one 64-bit mix of (seed, n). Splits are ranges of n. */
+struct mr_generator_options {
+    uint64_t rows;
+    int64_t start_us;
+    int64_t step_us;
+    uint64_t keys;
+    uint64_t seed;
+};
+enum mr_status mr_generator_source(struct mr_heap *heap, const struct mr_generator_options *options,
+                                   struct mr_source *out, struct mr_error *err) MR_MUST_USE;
+
+enum mr_text_format { MR_FORMAT_AUTO, MR_FORMAT_TABLE, MR_FORMAT_CSV, MR_FORMAT_NDJSON };
+
+/* Rows as text. `path` NULL or "-": stdout; a name: one file, written beside as a dot name and
+ * renamed by commit; a name ending in '/': a directory of parts `part-00000.csv`, one per instance.
+ * AUTO: table on a terminal, else csv. TABLE columns are sized from the first 1000 rows. */
+struct mr_format_options {
+    const char *path;
+    enum mr_text_format format;
+};
+enum mr_status mr_format_sink(struct mr_heap *heap, const struct mr_format_options *options,
+                              struct mr_sink *out, struct mr_error *err) MR_MUST_USE;
+enum mr_status mr_blackhole_sink(struct mr_heap *heap, struct mr_sink *out,
+                                 struct mr_error *err) MR_MUST_USE;
+
+/* One value as the text sinks print it (null: empty for csv, `null` for ndjson, NULL for table). */
+void mr_value_print(const struct mr_column *column, uint32_t element, enum mr_text_format format,
+                    struct mr_text *out);
+
+/* Where bad records go with --on-error dead-letter=PATH: NDJSON lines {file, line, column,
+ * offset, reason, raw} (raw as text when valid UTF-8, else raw_base64). Locked inside: any thread may add. */
+struct mr_dead_letter;
+enum mr_status mr_dead_letter_open(struct mr_heap *heap, struct mr_disk *disk, const char *path,
+                                   struct mr_dead_letter **out, struct mr_error *err) MR_MUST_USE;
+enum mr_status mr_dead_letter_add(struct mr_dead_letter *letters, const struct mr_reject *reject,
+                                  struct mr_error *err) MR_MUST_USE;
+/* Syncs and renames into place; NULL allowed. Without it close removes the temporary file. */
+enum mr_status mr_dead_letter_commit(struct mr_dead_letter *letters,
+                                     struct mr_error *err) MR_MUST_USE;
+void mr_dead_letter_close(struct mr_dead_letter *letters);
+
+#endif
