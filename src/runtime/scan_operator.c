@@ -1,0 +1,261 @@
+#include "runtime/scan_operator.h"
+
+#include "base/assert.h"
+#include "base/status.h"
+#include "core/watermark.h"
+
+/* Readers that one instance keeps open side by side when splits do not end by themselves. */
+#define OPEN_READERS_MAX MR_OPEN_SPLITS_MAX
+
+struct open_reader {
+    void *reader;
+    const struct mr_split *split;
+    uint64_t bytes_counted;
+};
+
+enum scan_phase { SCAN_START, SCAN_READ, SCAN_END, SCAN_OVER };
+
+struct scan {
+    struct mr_operator op;
+    struct mr_scan_options options;
+    struct mr_policy_reader policy_reader;
+    enum scan_phase phase;
+    struct open_reader *readers;
+    uint32_t reader_count;
+    uint32_t reader_limit;
+    uint32_t at;
+    int64_t pending_sent_us;
+    bool pending_known;
+    const struct mr_split *announce_open;  /* to be told to the chain before its first row */
+    const struct mr_split *announce_close; /* ... after its last row */
+};
+
+static void count_bytes(struct scan *scan, struct open_reader *open)
+{
+    const struct mr_source_ops *ops = scan->options.input->ops;
+    uint64_t now;
+
+    if (ops->progress_bytes == NULL) return;
+    now = ops->progress_bytes(open->reader);
+    if (now > open->bytes_counted) {
+        mr_counter_add(scan->op.task->counters, MR_COUNTER_BYTES_IN, now - open->bytes_counted);
+        open->bytes_counted = now;
+    }
+}
+
+static enum mr_status open_split(struct scan *scan, const struct mr_split *split,
+                                 struct mr_error *err)
+{
+    struct mr_input *input = scan->options.input;
+    struct mr_reader_context context = {
+        .heap = scan->op.task->heap,
+        .disk = scan->options.disk,
+        .reject = mr_policy_reject,
+        .reject_self = &scan->policy_reader,
+        .projection = scan->op.plan->projection,
+    };
+    void *reader = NULL;
+
+    MR_RET(input->ops->open(input->spec, split, &context, &reader, err));
+    scan->readers[scan->reader_count++] = (struct open_reader){.reader = reader, .split = split};
+    mr_counter_add(scan->op.task->counters, MR_COUNTER_SPLITS, 1);
+    scan->announce_open = split;
+    return MR_OK;
+}
+
+static void close_reader(struct scan *scan, uint32_t index)
+{
+    count_bytes(scan, &scan->readers[index]);
+    scan->options.input->ops->close(scan->readers[index].reader);
+    for (uint32_t i = index + 1; i < scan->reader_count; i++) {
+        scan->readers[i - 1] = scan->readers[i];
+    }
+    scan->reader_count--;
+}
+
+/* How many rows the next read may give; under a rate limit they are reserved. 0: wait. */
+static uint32_t row_limit(struct scan *scan)
+{
+    const struct mr_choose *choose = &scan->op.task->port->choose;
+    uint64_t rate = scan->op.plan->node->u.source.rate_rows_per_s;
+    uint32_t rows = scan->op.task->batch_rows;
+
+    rows = 1 + (uint32_t)choose->pick(choose->self, MR_CHOOSE_BATCH_ROWS, rows, rows - 1);
+    if (rate == 0) return rows;
+    return mr_split_queue_reserve(scan->options.queue, rate, scan->options.now->us, rows);
+}
+
+static void settle_rate(struct scan *scan, uint32_t reserved, const struct mr_batch *batch)
+{
+    uint32_t used = batch == NULL ? 0 : batch->row_count;
+
+    if (scan->op.plan->node->u.source.rate_rows_per_s == 0) return;
+    mr_split_queue_settle(scan->options.queue, reserved, used);
+}
+
+static bool stopping(const struct scan *scan)
+{
+    return scan->options.stopping != NULL &&
+           atomic_load_explicit(scan->options.stopping, memory_order_relaxed);
+}
+
+/* Opens the next split if there is room for one; *out_more says whether any reader is open. */
+static enum mr_status refill(struct scan *scan, struct mr_error *err)
+{
+    const struct mr_split *split;
+
+    if (scan->reader_count == scan->reader_limit || stopping(scan)) return MR_OK;
+    split = mr_split_queue_take(scan->options.queue);
+    if (split == NULL) return MR_OK;
+    return open_split(scan, split, err);
+}
+
+/* Reads once from one reader; *out_flow as scan_next answers, BLOCKED: try another reader. */
+static enum mr_status read_one(struct scan *scan, uint32_t index, uint32_t rows,
+                               struct mr_item *out, enum mr_flow *out_flow, struct mr_error *err)
+{
+    const struct mr_source_ops *ops = scan->options.input->ops;
+    struct open_reader *open = &scan->readers[index];
+    enum mr_source_flow flow = MR_SOURCE_BLOCKED;
+    struct mr_batch *batch = NULL;
+
+    MR_RET(ops->read(open->reader, scan->op.task->quota, rows, &flow, &batch, err));
+    count_bytes(scan, open);
+    settle_rate(scan, rows, batch);
+    *out_flow = flow == MR_SOURCE_BLOCKED ? MR_FLOW_BLOCKED : MR_FLOW_HAVE_OUTPUT;
+    if (batch != NULL) {
+        mr_assert(flow == MR_SOURCE_MORE);
+        batch->origin.source_id = scan->op.plan->node->ordinal;
+        mr_counter_add(scan->op.task->counters, MR_COUNTER_ROWS_IN, batch->row_count);
+        *out = (struct mr_item){.tag = MR_ITEM_BATCH, .batch = batch};
+    } else if (flow == MR_SOURCE_DONE) {
+        scan->announce_close = open->split;
+        close_reader(scan, index);
+    }
+    return MR_OK;
+}
+
+/* Asks the readers in turn until one gives a batch, ends, or has made progress. */
+static enum mr_status read_some(struct scan *scan, struct mr_item *out, enum mr_flow *out_flow,
+                                struct mr_error *err)
+{
+    *out_flow = MR_FLOW_BLOCKED;
+    for (uint32_t i = 0; i < scan->reader_count && *out_flow == MR_FLOW_BLOCKED; i++) {
+        uint32_t rows = row_limit(scan);
+
+        if (rows == 0) return MR_OK;
+        scan->at = (scan->at + 1) % scan->reader_count;
+        MR_RET(read_one(scan, scan->at, rows, out, out_flow, err));
+    }
+    return MR_OK;
+}
+
+/* What the chain must know before the next row; false: nothing. */
+static bool announce(struct scan *scan, struct mr_item *out)
+{
+    if (scan->announce_close != NULL) {
+        *out = (struct mr_item){.tag = MR_ITEM_SPLIT_CLOSE, .split = scan->announce_close->ordinal};
+        scan->announce_close = NULL;
+        return true;
+    }
+    if (scan->announce_open != NULL) {
+        *out = (struct mr_item){.tag = MR_ITEM_SPLIT_OPEN,
+                                .split = scan->announce_open->ordinal,
+                                .time_us = scan->announce_open->lower_bound_us};
+        scan->announce_open = NULL;
+        return true;
+    }
+    int64_t pending = mr_split_queue_pending(scan->options.queue);
+    if (!scan->pending_known || pending != scan->pending_sent_us) {
+        scan->pending_known = true;
+        scan->pending_sent_us = pending;
+        *out = (struct mr_item){.tag = MR_ITEM_SPLITS_PENDING, .time_us = pending};
+        return true;
+    }
+    return false;
+}
+
+static enum mr_status scan_next(struct mr_operator *op, struct mr_item *out,
+                                enum mr_flow *out_flow, struct mr_error *err)
+{
+    struct scan *scan = (struct scan *)op;
+
+    *out_flow = MR_FLOW_HAVE_OUTPUT;
+    for (;;) {
+        if (scan->phase == SCAN_OVER) {
+            *out_flow = MR_FLOW_DONE;
+            return MR_OK;
+        }
+        if (announce(scan, out)) return MR_OK;
+        if (scan->phase == SCAN_END) {
+            scan->phase = SCAN_OVER;
+            *out = (struct mr_item){.tag = MR_ITEM_END, .time_us = MR_TIME_MAX};
+            return MR_OK;
+        }
+        while (stopping(scan) && scan->reader_count > 0) close_reader(scan, 0);
+        uint32_t before = scan->reader_count;
+        MR_RET(refill(scan, err));
+        if (scan->reader_count > before) continue;
+        if (scan->reader_count == 0) {
+            scan->phase = SCAN_END;
+            continue;
+        }
+        out->tag = (enum mr_item_tag)0;
+        MR_RET(read_some(scan, out, out_flow, err));
+        if (out->tag == MR_ITEM_BATCH) return MR_OK;
+        if (*out_flow == MR_FLOW_BLOCKED) return MR_OK;
+        if (scan->announce_close == NULL) { /* progress without rows: give others a turn */
+            *out = (struct mr_item){.tag = MR_ITEM_TICK, .time_us = scan->options.now->us};
+            return MR_OK;
+        }
+    }
+}
+
+static enum mr_status scan_put(struct mr_operator *op, const struct mr_item *item,
+                               struct mr_error *err)
+{
+    (void)op;
+    return mr_error_set(err, MR_E_INVALID, "a source takes no input (item tag %d)",
+                        (int)item->tag);
+}
+
+static void scan_close(struct mr_operator *op)
+{
+    struct scan *scan = (struct scan *)op;
+    struct mr_heap *heap = op->task->heap;
+
+    while (scan->reader_count > 0) close_reader(scan, scan->reader_count - 1);
+    mr_free(heap, scan->readers, scan->reader_limit * sizeof *scan->readers);
+    mr_free(heap, scan, sizeof *scan);
+}
+
+static const struct mr_operator_ops scan_ops = {
+    .size = sizeof(struct mr_operator_ops),
+    .name = "scan",
+    .put = scan_put,
+    .next = scan_next,
+    .close = scan_close,
+};
+
+enum mr_status mr_scan_create(struct mr_task_context *task, const struct mr_plan_op *plan,
+                              const struct mr_scan_options *options, struct mr_operator **out,
+                              struct mr_error *err)
+{
+    /* A split that never ends would keep others from being read: keep several open then. */
+    uint32_t limit = options->input->splits.bounded ? 1 : OPEN_READERS_MAX;
+    struct scan *scan = mr_alloc_zero(task->heap, sizeof *scan);
+
+    if (scan == NULL) return mr_error_nomem(err, "a source", sizeof *scan);
+    scan->op = (struct mr_operator){.ops = &scan_ops, .plan = plan, .task = task};
+    scan->options = *options;
+    scan->policy_reader = (struct mr_policy_reader){
+        .policy = options->policy, .input = options->input, .counters = task->counters};
+    scan->reader_limit = limit;
+    scan->readers = mr_alloc_array(task->heap, limit, sizeof *scan->readers);
+    if (scan->readers == NULL) {
+        mr_free(task->heap, scan, sizeof *scan);
+        return mr_error_nomem(err, "a source", limit * sizeof(struct open_reader));
+    }
+    *out = &scan->op;
+    return MR_OK;
+}

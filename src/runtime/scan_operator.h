@@ -1,0 +1,30 @@
+/* scan_operator.h - the operator at the head of a pipeline: takes splits and reads them.
+ *
+ * An instance reads one split after the other (in streaming mode over unbounded splits several at a time,
+ * in turn). Inside its chain it announces what the event-time operator needs: splits pending,
+ * opened, closed. A rate limit slows it by the clock of the worker's turn.
+ *
+ * Owns:    its open readers.
+ * Thread:  confined; the split queue is shared.
+ * Fails:   what the source reports.
+ * Cost:    one source call per batch.
+ */
+#ifndef MR_RUNTIME_SCAN_OPERATOR_H
+#define MR_RUNTIME_SCAN_OPERATOR_H
+
+#include "runtime/policy.h"
+#include "runtime/split_queue.h"
+
+struct mr_scan_options {
+    struct mr_input *input;
+    struct mr_policy *policy;
+    struct mr_split_queue *queue;
+    struct mr_disk *disk;
+    const struct mr_ptime *now;         /* the worker's clock of this turn */
+    const _Atomic bool *stopping; /* end of input asked for: behave as if every split ended */
+};
+enum mr_status mr_scan_create(struct mr_task_context *task, const struct mr_plan_op *plan,
+                              const struct mr_scan_options *options, struct mr_operator **out,
+                              struct mr_error *err) MR_MUST_USE;
+
+#endif
