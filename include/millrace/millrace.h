@@ -1,0 +1,330 @@
+/* millrace.h - Millrace for C programmers: build a pipeline, run it, read what it did.
+ *
+ * A job is built from streams: sources make them, transforms turn one into another, sinks end them.
+ * Nothing runs while a job is built. mr_job_run runs it to its end on threads of this process.
+ *
+ *     struct mr_job *job = mr_job_create("words", NULL);
+ *     struct mr_stream *lines = mr_read_text(job, &(struct mr_read_text_options){.path = "in.txt"});
+ *     struct mr_stream *words = mr_map_rows(lines, split_words, NULL, &word_options);
+ *     struct mr_stream *keyed = mr_key_by_columns(words, (const char *[]){"word"}, 1);
+ *     struct mr_aggregate count = {.name = "count", .function = "count"};
+ *     mr_write(mr_aggregate(keyed, &count, 1), NULL);
+ *     if (mr_job_run(job, NULL) != MR_OK) fprintf(stderr, "%s\n", mr_job_error(job));
+ *     mr_job_destroy(job);
+ *
+ * Errors while building need not be checked call by call: the first one is kept in the job, every
+ * later call on it does nothing, streams may be NULL, and mr_job_run reports it. mr_job_error has the
+ * text: what went wrong, where, and what to do.
+ *
+ * Owns:    a job owns its streams and expressions; mr_job_destroy ends them all.
+ * Thread:  a job is confined to one thread, except mr_job_cancel: any thread, any time before destroy
+ *          (and from signal handlers).
+ * Fails:   see enum mr_status in types.h.
+ * Cost:    building: microseconds per call.
+ */
+#ifndef MILLRACE_MILLRACE_H
+#define MILLRACE_MILLRACE_H
+
+#include <millrace/function.h>
+#include <millrace/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MR_VERSION_MAJOR 0
+#define MR_VERSION_MINOR 1
+#define MR_VERSION_PATCH 0
+
+MR_API const char *mr_version(void); /* "0.1.0" */
+MR_API const char *mr_status_name(enum mr_status status); /* "MR_E_RECORD" */
+MR_API const char *mr_status_text(enum mr_status status); /* "a record of the input is malformed" */
+
+struct mr_job;
+struct mr_stream;
+struct mr_expr;
+
+/* ---- jobs ---- */
+
+enum mr_mode { MR_MODE_AUTO, MR_MODE_BATCH, MR_MODE_STREAMING };
+enum mr_on_error { MR_ON_ERROR_FAIL, MR_ON_ERROR_SKIP, MR_ON_ERROR_DEAD_LETTER };
+enum mr_late { MR_LATE_DROP, MR_LATE_BY_SPLIT };
+
+/* Zero means the default everywhere. In this and all other structs with a `size`: set it to sizeof the
+ * struct, so that it may grow in later versions; 0 stands for the fields of version 0.1. */
+struct mr_job_options {
+    size_t size; /* sizeof(struct mr_job_options) */
+    uint32_t workers;          /* engine threads; 0: one per core */
+    enum mr_mode mode;         /* AUTO: batch if all input is bounded */
+    size_t memory_bytes;       /* 0: half of the smaller of RAM and the cgroup's limit */
+    enum mr_on_error on_error; /* what happens to bad records */
+    const char *dead_letter_path;
+    enum mr_late late;         /* by which watermark lateness is judged */
+    bool no_two_stage;         /* planner switches, for experiments and tests */
+    bool no_fusion;
+};
+
+/* NULL only when there is no memory at all. `options` NULL: defaults. */
+MR_API struct mr_job *mr_job_create(const char *name, const struct mr_job_options *options);
+MR_API void mr_job_destroy(struct mr_job *job); /* NULL allowed */
+
+struct mr_summary {
+    uint64_t rows_in;
+    uint64_t rows_out;
+    uint64_t rows_late;
+    uint64_t rows_rejected;  /* bad records and rows that could not be computed */
+    uint64_t rows_no_window; /* between hopping windows */
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    int64_t elapsed_us;
+    int64_t first_result_us; /* from the start of the run to the first row at a sink; -1: none */
+    size_t peak_memory_bytes; /* resident set of the process */
+    bool cancelled;
+};
+
+/* Checks, plans and runs. Returns when the input has ended, the job failed or was cancelled
+ * (MR_E_CANCELLED). A job runs once. `out` may be NULL; it is filled on failure too. */
+MR_API enum mr_status mr_job_run(struct mr_job *job, struct mr_summary *out);
+/* Asks a running job (or one that will run) to end: sinks make nothing visible, temporary files
+ * are removed. Safe in signal handlers. */
+MR_API void mr_job_cancel(struct mr_job *job);
+/* The first error of building or running, "" if none. Valid until destroy. */
+MR_API const char *mr_job_error(const struct mr_job *job);
+MR_API enum mr_status mr_job_status(const struct mr_job *job);
+/* Checks and plans without running; the text is the caller's to free() and NULL on failure. */
+MR_API char *mr_job_explain(struct mr_job *job, bool as_dot);
+/* Counters of every task as one JSON object; after mr_job_run. The caller's to free(). */
+MR_API char *mr_job_metrics_json(struct mr_job *job);
+
+/* ---- expressions: made in a job, used in any number of its transforms ---- */
+
+MR_API struct mr_expr *mr_col(struct mr_job *job, const char *name);
+MR_API struct mr_expr *mr_int(struct mr_job *job, int64_t value);
+MR_API struct mr_expr *mr_float(struct mr_job *job, double value);
+MR_API struct mr_expr *mr_text(struct mr_job *job, const char *value);
+MR_API struct mr_expr *mr_bool(struct mr_job *job, bool value);
+MR_API struct mr_expr *mr_null(struct mr_job *job, enum mr_type type);
+MR_API struct mr_expr *mr_interval(struct mr_job *job, int64_t us);
+/* DATE, TIME, TIMESTAMP or TIMESTAMP_LTZ from text: "2013-01-01T10:00:00Z". */
+MR_API struct mr_expr *mr_time_literal(struct mr_job *job, enum mr_type type, const char *text);
+MR_API struct mr_expr *mr_event_time(struct mr_job *job);
+MR_API struct mr_expr *mr_window_start(struct mr_job *job); /* of a windowed row */
+MR_API struct mr_expr *mr_window_end(struct mr_job *job);
+
+/* Calls an operator or function by its name in docs/reference/expressions.md: "+", "<=", "and",
+ * "is null", "coalesce", "substring", ... */
+MR_API struct mr_expr *mr_call_array(struct mr_job *job, const char *name,
+                                     struct mr_expr *const *arguments, uint32_t count);
+MR_API struct mr_expr *mr_call1(struct mr_job *job, const char *name, struct mr_expr *a);
+MR_API struct mr_expr *mr_call2(struct mr_job *job, const char *name, struct mr_expr *a,
+                                struct mr_expr *b);
+MR_API struct mr_expr *mr_call3(struct mr_job *job, const char *name, struct mr_expr *a,
+                                struct mr_expr *b, struct mr_expr *c);
+/* CASE WHEN when[0] THEN then[0] ... ELSE otherwise END; otherwise NULL: null. */
+MR_API struct mr_expr *mr_case(struct mr_job *job, struct mr_expr *const *when,
+                               struct mr_expr *const *then, uint32_t count,
+                               struct mr_expr *otherwise);
+MR_API struct mr_expr *mr_cast(struct mr_job *job, struct mr_expr *a, enum mr_type type);
+MR_API struct mr_expr *mr_cast_decimal(struct mr_job *job, struct mr_expr *a, uint8_t precision,
+                                       uint8_t scale);
+MR_API struct mr_expr *mr_try_cast(struct mr_job *job, struct mr_expr *a, enum mr_type type);
+
+/* ---- sources ---- */
+
+/* Lines of text files: one column `line`. Paths may be globs, directories or "-" (stdin); gzip and
+ * zstd are recognised by content. */
+struct mr_read_text_options {
+    size_t size;
+    const char *path;
+    bool binary; /* any bytes: `line` is binary; otherwise it is utf8 and checked */
+    uint32_t rate; /* rows per second; 0: as fast as possible */
+};
+MR_API struct mr_stream *mr_read_text(struct mr_job *job,
+                                      const struct mr_read_text_options *options);
+
+struct mr_read_csv_options {
+    size_t size;
+    const char *path;
+    const struct mr_field *fields; /* columns to read; found by name when there is a header */
+    uint32_t field_count;
+    char delimiter; /* 0: ',' */
+    bool no_header;
+    const char *const *null_literals; /* besides the empty field, such as "NA" */
+    uint32_t null_literal_count;
+    uint32_t rate;
+};
+MR_API struct mr_stream *mr_read_csv(struct mr_job *job, const struct mr_read_csv_options *options);
+
+/* Rows out of nothing: columns n, ts, key, value; the event time is ts. */
+struct mr_generate_options {
+    size_t size;
+    uint64_t rows; /* 0: without end */
+    int64_t start_us;
+    int64_t step_us; /* 0: one millisecond */
+    uint64_t keys;   /* 0: 1000 */
+    uint64_t seed;
+    uint32_t rate;
+};
+MR_API struct mr_stream *mr_generate(struct mr_job *job, const struct mr_generate_options *options);
+
+/* An own source. `with_event_time`: every row is given its time by mr_emit_time, in ascending order
+ * within a partition. For times out of order emit them as a column and use mr_assign_event_time. */
+MR_API struct mr_stream *mr_read_source(struct mr_job *job, const char *id,
+                                        const struct mr_source_functions *functions, void *user,
+                                        const struct mr_field *fields, uint32_t field_count,
+                                        bool with_event_time);
+
+/* ---- transforms ---- */
+
+/* Gives the operator that made this stream a stable id, unique in the job; needed where state is to survive a
+ * change of the program. Returns its argument. */
+MR_API struct mr_stream *mr_set_id(struct mr_stream *stream, const char *id);
+/* Instances of the operator that made this stream; default: one per worker. */
+MR_API struct mr_stream *mr_set_parallelism(struct mr_stream *stream, uint32_t instances);
+
+/* Event times from an expression (timestamp, timestamp_ltz, or int64 microseconds), and watermarks:
+ * the largest time seen in a split minus `delay_us`. idle_us: an input silent for so long does not
+ * hold others back (0: it always does). */
+MR_API struct mr_stream *mr_assign_event_time(struct mr_stream *in, struct mr_expr *time,
+                                              int64_t delay_us, int64_t idle_us);
+MR_API struct mr_stream *mr_filter(struct mr_stream *in, struct mr_expr *condition);
+/* The output has exactly these columns. */
+struct mr_named {
+    const char *name;
+    struct mr_expr *expr;
+};
+MR_API struct mr_stream *mr_project(struct mr_stream *in, const struct mr_named *columns,
+                                    uint32_t count);
+/* Functions in C; `fields` describe what they emit (NULL: the input's columns). */
+struct mr_function_options {
+    size_t size;
+    const char *id;
+    const struct mr_field *fields;
+    uint32_t field_count;
+    /* side outputs 1..side_count, see mr_side_output */
+    const struct mr_field *const *side_fields;
+    const uint32_t *side_field_counts;
+    uint32_t side_count;
+};
+MR_API struct mr_stream *mr_map_rows(struct mr_stream *in, mr_row_fn function, void *user,
+                                     const struct mr_function_options *options);
+MR_API struct mr_stream *mr_map_batches(struct mr_stream *in, mr_batch_fn function, void *user,
+                                        const struct mr_function_options *options);
+MR_API struct mr_stream *mr_filter_rows(struct mr_stream *in, mr_row_filter_fn function, void *user);
+/* Rows of all inputs, whose columns must be equal. */
+MR_API struct mr_stream *mr_union(struct mr_stream *const *inputs, uint32_t count);
+
+/* Keys and windows say how the next aggregate groups; they compute nothing themselves. Key columns
+ * of the output are named as given. */
+MR_API struct mr_stream *mr_key_by(struct mr_stream *in, const struct mr_named *keys,
+                                   uint32_t count);
+MR_API struct mr_stream *mr_key_by_columns(struct mr_stream *in, const char *const *names,
+                                           uint32_t count);
+MR_API struct mr_stream *mr_window_tumbling(struct mr_stream *in, int64_t size_us);
+MR_API struct mr_stream *mr_window_hopping(struct mr_stream *in, int64_t size_us,
+                                           int64_t slide_us);
+/* Rows less than gap_us apart (or exactly, when `touching_merge`) belong together. */
+MR_API struct mr_stream *mr_window_session(struct mr_stream *in, int64_t gap_us,
+                                           bool touching_merge);
+MR_API struct mr_stream *mr_window_offset(struct mr_stream *in, int64_t offset_us);
+MR_API struct mr_stream *mr_allowed_lateness(struct mr_stream *in, int64_t lateness_us);
+
+struct mr_aggregate {
+    const char *name; /* output column */
+    const char *function; /* "count", "sum", "min", "max", "avg", "first", "last"; NULL: user-defined */
+    struct mr_expr *argument; /* NULL with "count": counts rows */
+    /* user-defined: */
+    const struct mr_aggregate_functions *user_functions;
+    void *user;
+    struct mr_field user_result;
+    struct mr_expr *const *user_arguments; /* up to 4 */
+    uint32_t user_argument_count;
+};
+/* Output: window_start and window_end (when windowed), the keys, the aggregates. */
+MR_API struct mr_stream *mr_aggregate(struct mr_stream *in, const struct mr_aggregate *aggregates,
+                                      uint32_t count);
+/* Rows that came too late for every window of the aggregate that made this stream; same columns as
+ * its input. They are counted whether or not this is used. */
+MR_API struct mr_stream *mr_late_output(struct mr_stream *aggregated);
+/* Side output 1, 2, ... of a function. */
+MR_API struct mr_stream *mr_side_output(struct mr_stream *mapped, uint32_t output);
+
+struct mr_sort_key {
+    struct mr_expr *expr;
+    bool descending; /* nulls are low */
+};
+/* The whole (bounded) input in order, or its first `limit` rows. */
+MR_API struct mr_stream *mr_sort(struct mr_stream *in, const struct mr_sort_key *keys,
+                                 uint32_t count);
+MR_API struct mr_stream *mr_top(struct mr_stream *in, const struct mr_sort_key *keys,
+                                uint32_t count, uint64_t limit);
+
+/* ---- sinks ---- */
+
+enum mr_format { MR_OUTPUT_AUTO, MR_OUTPUT_TABLE, MR_OUTPUT_CSV, MR_OUTPUT_NDJSON };
+/* path NULL or "-": stdout. A name: that file, complete or not at all. A name ending in '/': a
+ * directory of parts. AUTO: a table on a terminal, else csv. */
+struct mr_write_options {
+    size_t size;
+    const char *path;
+    enum mr_format format;
+};
+MR_API void mr_write(struct mr_stream *in, const struct mr_write_options *options);
+MR_API void mr_discard(struct mr_stream *in); /* counts rows, keeps nothing */
+MR_API void mr_write_sink(struct mr_stream *in, const char *id,
+                          const struct mr_sink_functions *functions, void *user);
+
+/* ---- jobs as commands ---- */
+
+/* The options that every job's command line has: --workers, --memory, --mode, --input, --output,
+ * --output-format, --on-error, --late, --rate, --watermark-delay, --quiet, --explain, --metrics-json,
+ * --help, and those of `extra`. Names and help texts are static. */
+enum mr_option_kind {
+    MR_OPTION_FLAG,          /* no value */
+    MR_OPTION_TEXT,
+    MR_OPTION_NUMBER,        /* a whole number */
+    MR_OPTION_DURATION,      /* 500ms, 10s, 1h30m, 2d: microseconds */
+    MR_OPTION_BYTES,         /* 65536, 64MiB, 2GiB */
+    MR_OPTION_CHOICE,        /* one of those in `argument`: "a|b|c" */
+    MR_OPTION_FLAG_OR_CHOICE /* alone, or with one of them: --name, --name=a */
+};
+struct mr_command_option {
+    const char *name; /* without the dashes */
+    enum mr_option_kind kind;
+    const char *argument; /* shown in the help: "FILE"; or the choices */
+    const char *help;
+    const char *default_text; /* parsed like a given value; NULL: none */
+};
+struct mr_command {
+    size_t size;
+    const char *name;    /* "flights" */
+    const char *summary; /* one sentence */
+    const char *example; /* a command line that works */
+    bool needs_input;    /* --input is required; --rate is there too */
+    const char *watermark_delay; /* default of --watermark-delay; NULL: it has no event time */
+    const struct mr_command_option *options; /* besides the common ones */
+    uint32_t option_count;
+};
+struct mr_arguments; /* parsed command line */
+/* Any option by its name, "input" or an own one: the value given, else the default, else NULL. */
+MR_API const char *mr_argument(const struct mr_arguments *arguments, const char *name);
+/* Numbers, bytes, and durations in microseconds; 0 without value and default. */
+MR_API int64_t mr_argument_number(const struct mr_arguments *arguments, const char *name);
+/* True if the option was given. */
+MR_API bool mr_argument_flag(const struct mr_arguments *arguments, const char *name);
+/* Builds the pipeline; errors stay in the job. */
+typedef void (*mr_build_fn)(struct mr_job *job, const struct mr_arguments *arguments);
+/* A whole main(): parses options, builds, explains or runs, draws progress and the summary on stderr,
+ * handles Ctrl-C, and returns the exit code (see docs/reference/exit-codes.md). */
+MR_API int mr_command_run(const struct mr_command *command, mr_build_fn build, int argc,
+                          char **argv);
+/* Writes to the place that --output and --output-format name. */
+MR_API void mr_write_output(struct mr_stream *in, const struct mr_arguments *arguments);
+/* The file reading options of the command line: --input, --rate (0: as fast as possible). */
+MR_API const char *mr_input_path(const struct mr_arguments *arguments);
+MR_API uint32_t mr_input_rate(const struct mr_arguments *arguments);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
