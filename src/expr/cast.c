@@ -282,6 +282,11 @@ static struct mr_bytes strip(struct mr_bytes text)
     return text;
 }
 
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
 static enum mr_num_result parse_bool(struct mr_bytes text, mr_i128 *out)
 {
     static const char *const words[] = {"false", "f", "no", "n", "0", "true", "t", "yes", "y", "1"};
@@ -290,7 +295,7 @@ static enum mr_num_result parse_bool(struct mr_bytes text, mr_i128 *out)
         size_t i = 0;
 
         if (strlen(words[w]) != text.size_bytes) continue;
-        while (i < text.size_bytes && (text.data[i] | 0x20) == (words[w][i] | 0x20)) i++;
+        while (i < text.size_bytes && lower(text.data[i]) == words[w][i]) i++;
         if (i < text.size_bytes) continue;
         *out = w >= MR_COUNT(words) / 2;
         return MR_NUM_OK;

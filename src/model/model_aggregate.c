@@ -19,7 +19,7 @@ static enum mr_status check_user(const struct mr_aggregate_spec *spec, struct mr
 {
     const struct mr_aggregate_functions *functions = spec->functions;
 
-    if (functions == NULL || functions->size < sizeof *functions) {
+    if (functions == NULL || (functions->size != 0 && functions->size < sizeof *functions)) {
         return mr_error_set(err, MR_E_INVALID,
                             "a user-defined aggregate needs its functions (with `size` set)");
     }
