@@ -112,9 +112,21 @@ static bool is_below(const char *name, const char *directory)
     return strncmp(name, directory, size) == 0 && name[size] == '/';
 }
 
+/* "name/" is the directory "name". */
+static struct memory_file *find_directory(struct memory_disk *disk, const char *path)
+{
+    size_t size = strlen(path);
+
+    while (size > 0 && path[size - 1] == '/') size--;
+    for (struct memory_file *file = disk->files; file != NULL; file = file->next) {
+        if (strlen(file->name) == size && memcmp(file->name, path, size) == 0) return file;
+    }
+    return NULL;
+}
+
 static bool is_directory(struct memory_disk *disk, const char *path)
 {
-    struct memory_file *file = memory_disk_find(disk, path);
+    struct memory_file *file = find_directory(disk, path);
 
     if (file != NULL) return file->directory;
     if (strcmp(path, ".") == 0) return true;
@@ -135,8 +147,8 @@ static void fill_info(const struct memory_file *file, struct mr_file_info *out)
 
 static void do_info(struct memory_disk *disk, struct mr_disk_request *request)
 {
-    struct memory_file *file = request->path == NULL ? disk->open[request->file]
-                                                     : memory_disk_find(disk, request->path);
+    struct memory_file *file =
+        request->path == NULL ? disk->open[request->file] : memory_disk_find(disk, request->path);
 
     if (file != NULL) {
         fill_info(file, &request->info);
@@ -352,7 +364,14 @@ static void submit(struct mr_disk *interface, struct mr_disk_request *request)
     case MR_DISK_RENAME: do_rename(disk, request); break;
     case MR_DISK_UNLINK: do_unlink(disk, request); break;
     case MR_DISK_MKDIR:
-        if (!is_directory(disk, request->path)) add(disk, request->path)->directory = true;
+        if (!is_directory(disk, request->path)) {
+            struct memory_file *made = add(disk, request->path);
+
+            made->directory = true;
+            while (strlen(made->name) > 1 && made->name[strlen(made->name) - 1] == '/') {
+                made->name[strlen(made->name) - 1] = '\0';
+            }
+        }
         finish(request);
         break;
     case MR_DISK_LIST: do_list(disk, request); break;

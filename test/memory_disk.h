@@ -1,7 +1,8 @@
-/* memory_disk.h - a disk in memory for tests: files by name, reads as short and as late as one likes.
+/* memory_disk.h - a disk in memory for tests: files by name, reads as short and as late as one
+ * likes.
  *
- * Directories exist by having files below them, or by MKDIR. File number 0 is a stream that gives the
- * bytes of `stdin`, 1 takes those of `stdout`.
+ * Directories exist by having files below them, or by MKDIR. File number 0 is a stream that gives
+ * the bytes of `stdin`, 1 takes those of `stdout`.
  *
  * Owns:    its files and names, from the heap given.
  * Thread:  confined.
@@ -30,13 +31,13 @@ struct memory_disk {
     struct mr_disk disk;
     struct mr_heap *heap;
     struct memory_file *files;
-    struct memory_file *open[64]; /* by number; 0 to 2 are the standard streams */
-    size_t read_bytes_max;   /* per request; 0: no limit */
+    struct memory_file *open[4096]; /* by number; 0 to 2 are the standard streams */
+    size_t read_bytes_max;          /* per request; 0: no limit */
     size_t write_bytes_max;
-    uint32_t late_every;     /* every n-th read or write is done by a poll only; 0: none */
-    size_t space_bytes;      /* writes beyond this many bytes in all give NO_SPACE */
-    bool closed_reader;      /* writes give CLOSED */
-    size_t stream_pause;     /* streams: a read ends at every multiple of this many bytes; 0: never */
+    uint32_t late_every; /* every n-th read or write is done by a poll only; 0: none */
+    size_t space_bytes;  /* writes beyond this many bytes in all give NO_SPACE */
+    bool closed_reader;  /* writes give CLOSED */
+    size_t stream_pause; /* streams: a read ends at every multiple of this many bytes; 0: never */
     uint32_t transfers;
     size_t written_bytes;
     uint64_t identities;

@@ -5,7 +5,8 @@
  *
  * Owns:    as source.h and sink.h say.
  * Thread:  constructors: one thread.
- * Fails:   MR_E_INVALID with the option's name; MR_E_NOMEM. Files are looked at in `plan`, not here.
+ * Fails:   MR_E_INVALID with the option's name; MR_E_NOMEM. Files are looked at in `plan`, not
+ *          here.
  * Cost:    cold.
  */
 #ifndef MR_CONNECT_CONNECT_H
@@ -24,8 +25,9 @@ struct mr_sink {
     void *spec;
 };
 
-/* Lines of text. `path`: a file, a glob (* ? [..] in the last or any part), a directory (its files
- * in name order, hidden ones left out), or `-` for stdin. Compression by content (gzip and zstd magic), not by name.
+/* Lines of text. `path`: a file, a glob (* ? [..] in the last or any part), a directory (its
+ * files in name order, hidden ones left out), or `-` for stdin. Compression by content (gzip and
+ * zstd magic), not by name.
  * Schema: one column `line` (utf8, or binary when `binary`). A line ends at \n; a \r before it goes
  * with it; a last line without \n counts. utf8: malformed UTF-8 rejects the row. Lines longer than
  * MR_TEXT_BYTES_MAX reject the row. */
@@ -42,7 +44,7 @@ struct mr_csv_options {
     const char *path;
     const struct mr_field *fields;
     uint32_t field_count;
-    char delimiter;   /* 0: ',' */
+    char delimiter; /* 0: ',' */
     bool no_header;
     const char *const *null_literals; /* besides the empty unquoted field; NULL: none */
     uint32_t null_literal_count;
@@ -82,7 +84,8 @@ void mr_value_print(const struct mr_column *column, uint32_t element, enum mr_te
                     struct mr_text *out);
 
 /* Where bad records go with --on-error dead-letter=PATH: NDJSON lines {file, line, column,
- * offset, reason, raw} (raw as text when valid UTF-8, else raw_base64). Locked inside: any thread may add. */
+ * offset, reason, raw} (raw as text when valid UTF-8, else raw_base64). Locked inside: any
+ * thread may add; `disk` must serve nothing else meanwhile. */
 struct mr_dead_letter;
 enum mr_status mr_dead_letter_open(struct mr_heap *heap, struct mr_disk *disk, const char *path,
                                    struct mr_dead_letter **out, struct mr_error *err) MR_MUST_USE;

@@ -2,8 +2,8 @@
  *
  * The engine opens one writer per instance, hands it batches, and at the end of the input calls
  * `finish` on all of them; only when every writer has finished `commit` makes the output visible
- * under its final name. A job that fails or is cancelled calls `abort`, which leaves no half-written
- * output behind under a final name.
+ * under its final name. A job that fails or is cancelled calls `abort`, which leaves no
+ * half-written output behind under a final name.
  *
  * Owns:    a spec belongs to the job; a writer to its task.
  * Thread:  writers confined.
@@ -35,17 +35,17 @@ struct mr_sink_ops {
                            struct mr_error *err);
     /* Takes the rows of a borrowed batch (any encoding and selection). BLOCKED: nothing was taken,
      * offer the same batch again later. */
-    enum mr_status (*write)(void *writer, const struct mr_batch *batch,
-                            enum mr_sink_flow *out_flow, struct mr_error *err);
+    enum mr_status (*write)(void *writer, const struct mr_batch *batch, enum mr_sink_flow *out_flow,
+                            struct mr_error *err);
     /* Pushes buffered bytes on; called when the job is idle and after each watermark. */
     enum mr_status (*flush)(void *writer, enum mr_sink_flow *out_flow, struct mr_error *err);
     /* Everything is written and safe under a temporary name. Repeated while BLOCKED. */
     enum mr_status (*finish)(void *writer, enum mr_sink_flow *out_flow, struct mr_error *err);
     /* Idempotent: rename into place. Called on a planner thread after all writers finished. */
     enum mr_status (*commit)(void *writer, struct mr_error *err);
-    void (*abort)(void *writer);  /* before or after finish, never after commit */
+    void (*abort)(void *writer); /* before or after finish, never after commit */
     uint64_t (*bytes)(const void *writer);
-    void (*close)(void *writer);  /* after commit or abort */
+    void (*close)(void *writer); /* after commit or abort */
     void (*describe)(const void *spec, struct mr_text *out);
     void (*destroy)(void *spec);
 };

@@ -1,8 +1,10 @@
-/* source.h - what a source is: splits that are planned once and readers that turn them into batches.
+/* source.h - what a source is: splits that are planned once and readers that turn them into
+ * batches.
  *
- * A source is a table of functions over a spec that it made itself. The coordinator calls `plan` once; any
- * worker opens a reader for a split and calls `read` until DONE. The engine adds what all sources
- * share: event time, watermarks per split, rate limits, the policy for bad records, progress.
+ * A source is a table of functions over a spec that it made itself. The coordinator calls `plan`
+ * once; any worker opens a reader for a split and calls `read` until DONE. The engine adds what all
+ * sources share: event time, watermarks per split, rate limits, the policy for bad records,
+ * progress.
  *
  * Split borders depend on the input alone, never on the number of workers.
  *
@@ -23,12 +25,12 @@
 #define MR_SPLIT_BYTES ((uint64_t)8 * 1024 * 1024)
 
 struct mr_split {
-    uint32_t ordinal;      /* position in the list; order of reading in streaming mode */
-    const char *name;      /* path or other name for people */
-    uint64_t offset_bytes; /* where it starts */
-    uint64_t size_bytes;   /* UINT64_MAX: unknown (stream) */
+    uint32_t ordinal;       /* position in the list; order of reading in streaming mode */
+    const char *name;       /* path or other name for people */
+    uint64_t offset_bytes;  /* where it starts */
+    uint64_t size_bytes;    /* UINT64_MAX: unknown (stream) */
     int64_t lower_bound_us; /* no row has an earlier event time; MR_TIME_MIN: unknown */
-    uint64_t detail;       /* the source's own (index of the file, ...) */
+    uint64_t detail;        /* the source's own (index of the file, ...) */
 };
 
 struct mr_split_list {
@@ -52,8 +54,8 @@ struct mr_reject {
     uint64_t line;         /* from 1 */
     uint32_t column;       /* from 1: ordinal of the field */
     const char *column_name;
-    struct mr_bytes raw;   /* the record's bytes */
-    const char *reason;    /* "'12x' is not an int64" */
+    struct mr_bytes raw; /* the record's bytes */
+    const char *reason;  /* "'12x' is not an int64" */
 };
 /* MR_OK: leave the record out and go on. Otherwise return that status; err is filled. */
 typedef enum mr_status (*mr_reject_fn)(void *self, const struct mr_reject *reject,
@@ -64,8 +66,9 @@ struct mr_reader_context {
     struct mr_disk *disk;
     mr_reject_fn reject;
     void *reject_self;
-    const uint64_t *projection; /* bit per column of the source's schema that is needed; NULL: all */
-    uint32_t hidden_mask;       /* hidden columns wanted beside what the engine itself makes */
+    const uint64_t
+        *projection;      /* bit per column of the source's schema that is needed; NULL: all */
+    uint32_t hidden_mask; /* hidden columns wanted beside what the engine itself makes */
 };
 
 enum mr_source_flow {

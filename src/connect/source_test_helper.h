@@ -1,8 +1,9 @@
-/* source_test_helper.h - reads a whole source and writes down what it gave, for the tests of sources.
+/* source_test_helper.h - reads a whole source and writes down what it gave, for the tests of
+ * sources.
  *
- * Rows become lines `a|b|NULL`, rejected records lines `line:column: reason [raw]`, both in the order
- * of the splits, however the readers were interleaved. What a batch says about its origin is checked
- * on the way.
+ * Rows become lines `a|b|NULL`, rejected records lines `line:column: reason [raw]`, both in the
+ * order of the splits, however the readers were interleaved. What a batch says about its origin is
+ * checked on the way.
  *
  * Owns:    a result owns its texts (malloc, not the heap under test).
  * Thread:  confined.
@@ -20,13 +21,13 @@
 #include <stdlib.h>
 
 struct source_run {
-    uint32_t row_limit;         /* per read; 0: 4096 */
-    size_t quota_bytes;         /* 0: 8 MiB */
+    uint32_t row_limit; /* per read; 0: 4096 */
+    size_t quota_bytes; /* 0: 8 MiB */
     bool streaming;
-    bool interleaved;           /* all readers open at once, one read each in turn */
+    bool interleaved; /* all readers open at once, one read each in turn */
     bool fail_on_reject;
     const uint64_t *projection;
-    uint32_t keep_batches;      /* so many batches are held before the oldest is released */
+    uint32_t keep_batches; /* so many batches are held before the oldest is released */
 };
 
 struct source_result {
@@ -51,9 +52,11 @@ struct source_part { /* one split */
     FILE *rejects_file;
     uint64_t next_row;
     bool fail;
+    struct mr_quota quota; /* every reader has its own */
 };
 
-static enum mr_status helper_reject(void *self, const struct mr_reject *reject, struct mr_error *err)
+static enum mr_status helper_reject(void *self, const struct mr_reject *reject,
+                                    struct mr_error *err)
 {
     struct source_part *part = self;
 
@@ -122,15 +125,14 @@ static void helper_take(struct source_part *part, uint32_t split, const struct m
 }
 
 static enum mr_status helper_step(struct mr_source *source, struct source_part *part,
-                                  const struct mr_split *split, struct mr_quota *quota,
-                                  const struct source_run *run, struct mr_batch **kept,
-                                  struct source_result *out)
+                                  const struct mr_split *split, const struct source_run *run,
+                                  struct mr_batch **kept, struct source_result *out)
 {
     enum mr_source_flow flow;
     struct mr_batch *batch = NULL;
     uint32_t limit = run->row_limit > 0 ? run->row_limit : 4096;
 
-    MR_RET(source->ops->read(part->reader, quota, limit, &flow, &batch, &out->err));
+    MR_RET(source->ops->read(part->reader, &part->quota, limit, &flow, &batch, &out->err));
     part->done = flow == MR_SOURCE_DONE;
     if (flow != MR_SOURCE_MORE) MR_EXPECT(batch == NULL);
     if (flow == MR_SOURCE_BLOCKED && run->keep_batches > 0) { /* give memory back */
@@ -172,9 +174,8 @@ static enum mr_status helper_open(struct mr_source *source, struct source_part *
 
 static enum mr_status helper_read(struct mr_source *source, const struct mr_split_list *list,
                                   struct source_part *parts, struct mr_heap *heap,
-                                  struct mr_disk *disk, struct mr_quota *quota,
-                                  const struct source_run *run, struct mr_batch **kept,
-                                  struct source_result *out)
+                                  struct mr_disk *disk, const struct source_run *run,
+                                  struct mr_batch **kept, struct source_result *out)
 {
     uint32_t left = list->count;
 
@@ -188,10 +189,11 @@ static enum mr_status helper_read(struct mr_source *source, const struct mr_spli
 
             if (parts[i].done) continue;
             if (parts[i].reader == NULL) {
-                MR_RET(helper_open(source, &parts[i], &list->splits[i], heap, disk, run, &out->err));
+                MR_RET(
+                    helper_open(source, &parts[i], &list->splits[i], heap, disk, run, &out->err));
             }
             do {
-                MR_RET(helper_step(source, &parts[i], &list->splits[i], quota, run, kept, out));
+                MR_RET(helper_step(source, &parts[i], &list->splits[i], run, kept, out));
             } while (!parts[i].done && !run->interleaved);
             left -= parts[i].done;
             if (parts[i].done && !run->interleaved) {
@@ -227,25 +229,24 @@ static MR_UNUSED struct source_result run_source(struct mr_source *source, struc
     struct mr_split_list list = {.arena = &arena};
     const struct mr_plan_context plan = {heap, disk, run.streaming};
     struct mr_pool *pool = NULL;
-    struct mr_quota quota;
     struct source_part *parts = NULL;
     struct mr_batch *kept[16] = {NULL};
 
     mr_arena_init(&arena, heap);
     result.status = source->ops->plan(source->spec, &plan, &list, &result.err);
     if (result.status == MR_OK) {
-        result.status = mr_pool_create(heap, (size_t)64 << 20, &pool, &result.err);
+        result.status = mr_pool_create(heap, (size_t)1 << 30, &pool, &result.err);
     }
     if (result.status == MR_OK) {
-        mr_quota_init(&quota, pool, "test", run.quota_bytes > 0 ? run.quota_bytes : (size_t)8 << 20);
         parts = calloc(list.count, sizeof *parts);
         MR_EXPECT(parts != NULL);
         for (uint32_t i = 0; i < list.count; i++) {
+            mr_quota_init(&parts[i].quota, pool, "test",
+                          run.quota_bytes > 0 ? run.quota_bytes : (size_t)8 << 20);
             parts[i].rows_file = open_memstream(&parts[i].rows, &parts[i].rows_size);
             parts[i].rejects_file = open_memstream(&parts[i].rejects, &parts[i].rejects_size);
         }
-        result.status =
-            helper_read(source, &list, parts, heap, disk, &quota, &run, kept, &result);
+        result.status = helper_read(source, &list, parts, heap, disk, &run, kept, &result);
         for (uint32_t i = 0; i < list.count; i++) {
             (void)fclose(parts[i].rows_file);
             (void)fclose(parts[i].rejects_file);
@@ -261,8 +262,8 @@ static MR_UNUSED struct source_result run_source(struct mr_source *source, struc
         free(parts[i].rows);
         free(parts[i].rejects);
     }
+    if (pool != NULL) mr_pool_destroy(pool); /* no block of any quota is left */
     free(parts);
-    if (pool != NULL) mr_pool_destroy(pool);
     mr_arena_fini(&arena);
     return result;
 }

@@ -12,7 +12,8 @@
  * Owns:    open files until closed; never the caller's buffers.
  * Thread:  confined to the worker that created it. File numbers are valid for that disk only,
  *          except MR_FILE_STDIN and MR_FILE_STDOUT.
- * Fails:   status: NOT_FOUND, ACCESS, NO_SPACE, CLOSED (EPIPE), IO; error text names path and cause in words.
+ * Fails:   status: NOT_FOUND, ACCESS, NO_SPACE, CLOSED (EPIPE), IO; error text names path and cause
+ *          in words.
  * Cost:    one system call per request.
  */
 #ifndef MR_PORT_DISK_H
@@ -21,25 +22,25 @@
 #include "port/port.h"
 
 enum mr_disk_op {
-    MR_DISK_OPEN_READ,   /* path -> file, info */
-    MR_DISK_CREATE,      /* path, exclusively: fails if it exists -> file */
-    MR_DISK_OPEN_OUTPUT, /* an existing pipe or device, to write -> file */
-    MR_DISK_INFO,        /* path or file -> info */
-    MR_DISK_READ,        /* file, offset (ignored by streams), data, size_bytes -> done_bytes */
-    MR_DISK_WRITE,       /* file, offset or MR_OFFSET_APPEND, data, size_bytes -> done_bytes */
-    MR_DISK_SYNC,        /* file: data reaches the device */
+    MR_DISK_OPEN_READ,      /* path -> file, info */
+    MR_DISK_CREATE,         /* path, exclusively: fails if it exists -> file */
+    MR_DISK_OPEN_OUTPUT,    /* an existing pipe or device, to write -> file */
+    MR_DISK_INFO,           /* path or file -> info */
+    MR_DISK_READ,           /* file, offset (ignored by streams), data, size_bytes -> done_bytes */
+    MR_DISK_WRITE,          /* file, offset or MR_OFFSET_APPEND, data, size_bytes -> done_bytes */
+    MR_DISK_SYNC,           /* file: data reaches the device */
     MR_DISK_SYNC_DIRECTORY, /* path of a directory */
-    MR_DISK_RENAME,      /* path, path_to */
-    MR_DISK_UNLINK,      /* path */
-    MR_DISK_MKDIR,       /* path; existing is fine */
-    MR_DISK_LIST,        /* path -> list of names, sorted by bytes */
-    MR_DISK_CLOSE        /* file */
+    MR_DISK_RENAME,         /* path, path_to */
+    MR_DISK_UNLINK,         /* path */
+    MR_DISK_MKDIR,          /* path; existing is fine */
+    MR_DISK_LIST,           /* path -> list of names, sorted by bytes */
+    MR_DISK_CLOSE           /* file */
 };
 
-#define MR_FILE_STDIN 0u
-#define MR_FILE_STDOUT 1u
-#define MR_FILE_STDERR 2u
-#define MR_FILE_NONE UINT32_MAX
+#define MR_FILE_STDIN    0u
+#define MR_FILE_STDOUT   1u
+#define MR_FILE_STDERR   2u
+#define MR_FILE_NONE     UINT32_MAX
 #define MR_OFFSET_APPEND UINT64_MAX
 
 enum mr_file_kind { MR_FILE_REGULAR, MR_FILE_DIRECTORY, MR_FILE_STREAM, MR_FILE_TERMINAL };

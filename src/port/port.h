@@ -58,7 +58,8 @@ struct mr_port {
     struct mr_choose choose;
     struct mr_parker parker;
     struct mr_heap *heap; /* the root of all memory */
-    struct mr_disk *(*disk_create)(void *self, struct mr_heap *heap); /* one per worker; NULL: no memory */
+    struct mr_disk *(*disk_create)(void *self,
+                                   struct mr_heap *heap); /* one per worker; NULL: no memory */
     void (*disk_destroy)(void *self, struct mr_disk *disk);
     void *self;
 };

@@ -132,7 +132,8 @@ static bool equals_no_case(struct mr_bytes field, const char *word)
 
 static bool parse_bool(struct mr_bytes field, bool *out)
 {
-    *out = equals_no_case(field, "true") || equals_no_case(field, "t") || equals_no_case(field, "1");
+    *out =
+        equals_no_case(field, "true") || equals_no_case(field, "t") || equals_no_case(field, "1");
     return *out || equals_no_case(field, "false") || equals_no_case(field, "f") ||
            equals_no_case(field, "0");
 }
@@ -182,7 +183,8 @@ MR_INLINE bool parse_clock(const char *text, int64_t *out_seconds)
     uint32_t hour, minute, second;
 
     memcpy(&value, text, 8);
-    value ^= UINT64_C(0x30303a30303a3030); /* digits and, where they belong, colons become 0..9, 0 */
+    value ^=
+        UINT64_C(0x30303a30303a3030); /* digits and, where they belong, colons become 0..9, 0 */
     if (!all_digits(value) || (value & UINT64_C(0x0000ff0000ff0000)) != 0) return false;
     value = value * 10 + (value >> 8);
     hour = value & 0xff;
@@ -531,8 +533,8 @@ bool mri_csv_convert(const struct mri_csv_window *window, const struct mri_csv_c
     return memory;
 }
 
-void mri_csv_compact(const struct mri_csv_column *column, struct mri_csv_target *target, uint32_t to,
-                     const uint8_t *faults, uint32_t count)
+void mri_csv_compact(const struct mri_csv_column *column, struct mri_csv_target *target,
+                     uint32_t to, const uint8_t *faults, uint32_t count)
 {
     enum mr_layout layout = mr_type_layout(column->type->type);
     size_t width = mr_layout_bytes(layout);
@@ -559,20 +561,44 @@ static const char *article_of(enum mr_type type)
     return strchr("aeiou", name[0]) != NULL ? "an" : "a";
 }
 
+/* One character for a message: what would move a cursor or is no text becomes an escape. Returns
+ * its bytes. */
+static size_t add_shown(struct mr_text *out, const char *data, size_t size_bytes)
+{
+    unsigned char c = (unsigned char)data[0];
+    size_t width = 1;
+
+    if (c == '\n') {
+        mr_text_add(out, "\\n");
+    } else if (c == '\r') {
+        mr_text_add(out, "\\r");
+    } else if (c == '\t') {
+        mr_text_add(out, "\\t");
+    } else if (c >= 0x80) {
+        while (width <= 4 && width <= size_bytes && !mri_utf8_valid(data, width)) width++;
+        if (width <= 4 && width <= size_bytes) {
+            mr_text_add_bytes(out, data, width);
+            return width;
+        }
+        mr_text_format(out, "\\x%02x", c);
+        return 1;
+    } else if (c < 0x20 || c == 0x7f) {
+        mr_text_format(out, "\\x%02x", c);
+    } else {
+        mr_text_add_char(out, (char)c);
+    }
+    return width;
+}
+
 static void quote_value(struct mr_text *out, struct mr_bytes field)
 {
-    struct mr_text shown;
-    size_t size = MR_MIN(field.size_bytes, SHOWN_BYTES_MAX);
-    const char *text;
+    size_t at = 0;
 
-    /* The escapes of a JSON string without its quotes: control characters do not reach a terminal. */
-    mr_text_init(&shown, out->heap, 0);
-    mr_text_add_quoted(&shown, field.data, mri_utf8_prefix(field.data, size));
-    text = mr_text_get(&shown);
     mr_text_add_char(out, '\'');
-    if (shown.size_bytes >= 2) mr_text_add_bytes(out, text + 1, shown.size_bytes - 2);
-    mr_text_add(out, field.size_bytes > size ? "...'" : "'");
-    mr_text_fini(&shown);
+    while (at < field.size_bytes && at < SHOWN_BYTES_MAX) {
+        at += add_shown(out, field.data + at, field.size_bytes - at);
+    }
+    mr_text_add(out, at < field.size_bytes ? "...'" : "'");
 }
 
 static bool explain_null(const struct mri_csv_column *column, struct mr_text *out)

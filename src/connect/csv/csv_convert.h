@@ -1,8 +1,8 @@
 /* csv_convert.h - fields of records into values of columns, column by column.
  *
- * A window is a few hundred records whose separators are known. Each column is converted in a loop of
- * its own over the window's rows. What cannot be converted is marked in `faults`; the caller rejects
- * those rows and closes the gaps.
+ * A window is a few hundred records whose separators are known. Each column is converted in a loop
+ * of its own over the window's rows. What cannot be converted is marked in `faults`; the caller
+ * rejects those rows and closes the gaps.
  *
  * Owns:    none: values go to memory of the batch.
  * Thread:  confined.
@@ -58,7 +58,8 @@ struct mri_csv_target {
 };
 
 #define MRI_CSV_BUFFERS_MAX 32u
-/* Buffers of the views of one batch: 0 is the chunk, the others hold texts that had doubled quotes. */
+/* Buffers of the views of one batch: 0 is the chunk, the others hold texts that had doubled
+ * quotes. */
 struct mri_csv_buffers {
     struct mr_batch *batch;
     const char **list; /* MRI_CSV_BUFFERS_MAX entries */
@@ -71,20 +72,20 @@ struct mri_csv_buffers {
 /* True if every type can be read from text. */
 bool mri_csv_type_supported(enum mr_type type);
 
-/* Converts the rows of a window without a fault into target elements to, to + 1, ... (faulty rows get
- * elements too, with rubbish). Returns false without memory, else counts new faults. */
+/* Converts the rows of a window without a fault into target elements to, to + 1, ... (faulty
+ * rows get elements too, with rubbish). Returns false without memory, else counts new faults. */
 bool mri_csv_convert(const struct mri_csv_window *window, const struct mri_csv_column *column,
                      struct mri_csv_target *target, uint32_t to, struct mri_csv_buffers *buffers,
                      uint32_t *out_faults) MR_MUST_USE;
 /* Keeps those of the elements to .. to + count whose fault is FINE. */
-void mri_csv_compact(const struct mri_csv_column *column, struct mri_csv_target *target, uint32_t to,
-                     const uint8_t *faults, uint32_t count);
+void mri_csv_compact(const struct mri_csv_column *column, struct mri_csv_target *target,
+                     uint32_t to, const uint8_t *faults, uint32_t count);
 /* Why a value does not fit its column: "'12x' is not an int64". False: it does. */
 bool mri_csv_explain(const struct mri_csv_window *window, const struct mri_csv_column *column,
                      uint32_t row, struct mr_text *out);
 
-/* The rule about quotes for one field: it is not quoted and has no quote, or it is quoted as a whole.
- * NULL: right, else what is wrong. */
+/* The rule about quotes for one field: it is not quoted and has no quote, or it is quoted as a
+ * whole. NULL: right, else what is wrong. */
 const char *mri_csv_quoting_fault(const char *data, size_t size_bytes);
 /* Field `at` of a row: start and size, without the \r of a line's end. */
 MR_INLINE struct mr_bytes mri_csv_field(const struct mri_csv_window *window, uint32_t row,

@@ -110,7 +110,8 @@ enum mr_status mri_csv_index_init(struct mri_csv_index *index, struct mr_heap *h
     /* One array for both: [-1] and positions, then ends. */
     uint32_t *memory = mr_alloc(heap, (1 + 2 * room) * sizeof *memory);
 
-    if (memory == NULL) return mr_error_nomem(err, "a reader of CSV", (1 + 2 * room) * sizeof *memory);
+    if (memory == NULL)
+        return mr_error_nomem(err, "a reader of CSV", (1 + 2 * room) * sizeof *memory);
     index->heap = heap;
     index->ops = mri_scan_ops();
     index->delimiter = delimiter;

@@ -1,20 +1,20 @@
 /* csv_cut.h - where CSV fields and records end: one automaton, in three speeds.
  *
  * The automaton reads one byte at a time. A quote opens a quoted field only at the beginning of a
- * field; elsewhere it is a plain byte of a bad field, whose record is rejected, so that a stray quote
- * never swallows the rest of a file.
+ * field; elsewhere it is a plain byte of a bad field, whose record is rejected, so that a stray
+ * quote never swallows the rest of a file.
  *
  *     state      '"'      delimiter  newline  other
  *     RECORD     QUOTED   FIELD      RECORD   PLAIN     a record begins here
  *     FIELD      QUOTED   FIELD      RECORD   PLAIN     a field begins here
- *     PLAIN      PLAIN    FIELD      RECORD   PLAIN     inside an unquoted field, or behind a quoted one
+ *     PLAIN      PLAIN    FIELD      RECORD   PLAIN     unquoted, or behind a quoted one
  *     QUOTED     QUOTE    QUOTED     QUOTED   QUOTED
  *     QUOTE      QUOTED   FIELD      RECORD   PLAIN     closed, or the first half of ""
  *
- * The index runs it over 64 bytes at once: where every quote stands at a sensible place, being inside
- * is the parity of the quotes before. Where one does not, that block goes byte by byte. The transfer
- * function of a piece of a file says for every state before it the state behind it; so pieces can be
- * looked at in any order and still be cut as if the file had been read in one go.
+ * The index runs it over 64 bytes at once: where every quote stands at a sensible place, being
+ * inside is the parity of the quotes before. Where one does not, that block goes byte by byte. The
+ * transfer function of a piece of a file says for every state before it the state behind it; so
+ * pieces can be looked at in any order and still be cut as if the file had been read in one go.
  *
  * Owns:    the position arrays of an index.
  * Thread:  confined.
@@ -55,11 +55,11 @@ struct mri_csv_index {
     const struct mri_scan_ops *ops;
     char delimiter;
     enum mri_csv_state state; /* before `scanned` */
-    bool quotes;  /* of what positions[at..] cover: there are quotes, */
-    bool suspect; /* and some of them may stand at wrong places; */
-    bool high;    /* there are bytes above 0x7f */
+    bool quotes;              /* of what positions[at..] cover: there are quotes, */
+    bool suspect;             /* and some of them may stand at wrong places; */
+    bool high;                /* there are bytes above 0x7f */
     uint32_t scanned;
-    uint32_t at;      /* first separator of the next record */
+    uint32_t at; /* first separator of the next record */
     uint32_t count;
     uint32_t end_at;
     uint32_t end_count;

@@ -57,7 +57,7 @@ static void expect_index(const char *data, uint32_t size_bytes, enum mri_csv_sta
     enum mri_csv_state state = begin;
     uint32_t position = 0, end = 0;
 
-    MR_EXPECT_OK(mri_csv_index_init(&index, mr_test_heap(), ',', 4, &err), &err);
+    MR_EXPECT_OK(mri_csv_index_init(&index, mr_test_heap(), ',', SIZE_MAX_TEST, &err), &err);
     index.ops = ops;
     mri_csv_index_reset(&index, 0, begin);
     for (uint32_t upto = 0; upto < size_bytes;) {
@@ -116,7 +116,7 @@ MR_TEST(csv_cut, when_data_comes_in_pieces_then_the_index_is_the_same)
         enum mri_csv_state state = MRI_CSV_RECORD;
         uint32_t count = 0;
 
-        MR_EXPECT_OK(mri_csv_index_init(&index, mr_test_heap(), ',', 4, &err), &err);
+        MR_EXPECT_OK(mri_csv_index_init(&index, mr_test_heap(), ',', SIZE_MAX_TEST, &err), &err);
         for (size_t upto = 0; upto < size;) {
             upto = MR_MIN(upto + step, size);
             memcpy(piece, text, upto);
@@ -143,7 +143,7 @@ MR_TEST(csv_cut, well_formed_text_is_never_suspect)
         struct mri_csv_index index;
         struct mr_error err;
 
-        MR_EXPECT_OK(mri_csv_index_init(&index, mr_test_heap(), ',', 4, &err), &err);
+        MR_EXPECT_OK(mri_csv_index_init(&index, mr_test_heap(), ',', SIZE_MAX_TEST, &err), &err);
         mri_csv_index_run(&index, text, size);
         MR_EXPECT(!index.suspect);
         mri_csv_index_fini(&index);
@@ -158,7 +158,7 @@ static bool is_suspect(const char *literal)
     bool suspect;
 
     memcpy(text, literal, strlen(literal));
-    MR_EXPECT_OK(mri_csv_index_init(&index, mr_test_heap(), ',', 4, &err), &err);
+    MR_EXPECT_OK(mri_csv_index_init(&index, mr_test_heap(), ',', SIZE_MAX_TEST, &err), &err);
     mri_csv_index_run(&index, text, (uint32_t)strlen(literal));
     suspect = index.suspect;
     mri_csv_index_fini(&index);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define HEADER_BYTES_MAX ((size_t)MRI_RECORD_BYTES_MAX)
-#define NONE UINT32_MAX
+#define NONE             UINT32_MAX
 
 uint32_t mri_csv_bom(const char *data, size_t size_bytes, bool final)
 {
@@ -53,8 +53,8 @@ static enum mr_status take_name(const char *path, struct mr_bytes field, uint32_
     char *copy;
 
     if (fault != NULL) {
-        return mr_error_set(err, MR_E_RECORD, "%s:1: column %u of the header: %s", path, ordinal + 1,
-                            fault);
+        return mr_error_set(err, MR_E_RECORD, "%s:1: column %u of the header: %s", path,
+                            ordinal + 1, fault);
     }
     *out = field;
     if (field.size_bytes == 0 || field.data[0] != '"') return MR_OK;
@@ -109,9 +109,9 @@ static enum mr_status find_column(const char *path, const char *name, const stru
                         listed);
 }
 
-enum mr_status mri_csv_header(const struct mri_csv_spec *spec, const char *path, struct mr_bytes record,
-                              struct mr_arena *arena, struct mri_csv_layout *out,
-                              struct mr_error *err)
+enum mr_status mri_csv_header(const struct mri_csv_spec *spec, const char *path,
+                              struct mr_bytes record, struct mr_arena *arena,
+                              struct mri_csv_layout *out, struct mr_error *err)
 {
     uint32_t columns = spec->schema->column_count;
     uint32_t count, i = 0;
@@ -148,6 +148,7 @@ static size_t record_size(const char *data, size_t size_bytes, char delimiter)
     return SIZE_MAX;
 }
 
+/* Leaves *out alone when there is no byte. */
 static enum mr_status read_first_record(struct mri_input *input, char delimiter, char *buffer,
                                         struct mr_bytes *out, struct mr_error *err)
 {
@@ -170,7 +171,7 @@ static enum mr_status read_first_record(struct mri_input *input, char delimiter,
                             input->file->path, HEADER_BYTES_MAX);
     }
     if (bom == UINT32_MAX) bom = 0;
-    *out = (struct mr_bytes){buffer + bom, size == SIZE_MAX ? used - bom : size};
+    if (used > bom) *out = (struct mr_bytes){buffer + bom, size == SIZE_MAX ? used - bom : size};
     return MR_OK;
 }
 
@@ -186,7 +187,7 @@ enum mr_status mri_csv_read_header(struct mri_csv_spec *spec, struct mr_disk *di
     if (buffer == NULL) return mr_error_nomem(err, file->path, HEADER_BYTES_MAX);
     mri_input_init(&input, spec->heap, disk, file);
     MR_GOTO(read_first_record(&input, spec->delimiter, buffer, &record, err));
-    if (record.size_bytes > 0 || input.next_offset > 0) {
+    if (record.data != NULL) {
         MR_GOTO(mri_csv_header(spec, file->path, record, &spec->plan, out, err));
     }
 done:

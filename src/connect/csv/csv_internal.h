@@ -1,7 +1,7 @@
 /* csv_internal.h - the CSV source: what its files share.
  *
- * csv_source.c plans, csv_header.c finds columns, csv_prepass.c finds out where records begin in the middle
- * of a file, csv_reader.c reads.
+ * csv_source.c plans, csv_header.c finds columns, csv_prepass.c finds out where records begin in
+ * the middle of a file, csv_reader.c reads.
  *
  * Owns:    a spec owns copies of its options, the list of files, layouts and cuts.
  * Thread:  a spec is immutable after plan but for the atomics of the cuts and `places`.
@@ -24,7 +24,8 @@ struct mri_csv_layout {
     const uint32_t *fields; /* per column of the schema */
 };
 
-/* What is known about the state at the beginning of a split, and about what the split makes of it. */
+/* What is known about the state at the beginning of a split, and about what the split makes of
+ * it. */
 struct mri_csv_cut {
     _Atomic uint32_t entry;    /* 0: unknown; else 1 + state */
     _Atomic uint32_t transfer; /* 0: unknown; MRI_CSV_CLAIMED: somebody is at it; else packed */
@@ -53,7 +54,8 @@ struct mri_csv_spec {
 void mri_csv_source_split_bytes(struct mr_source *source, uint64_t split_bytes);
 
 /* The ordinal of the first split of the split's file. */
-MR_INLINE uint32_t mri_csv_first_split(const struct mri_csv_spec *spec, const struct mr_split *split)
+MR_INLINE uint32_t mri_csv_first_split(const struct mri_csv_spec *spec,
+                                       const struct mr_split *split)
 {
     return split->ordinal - (uint32_t)(split->offset_bytes / spec->split_bytes);
 }
@@ -64,9 +66,9 @@ MR_INLINE uint32_t mri_csv_first_split(const struct mri_csv_spec *spec, const st
 /* Bytes of a byte order mark at the beginning; UINT32_MAX: too few bytes to tell. */
 uint32_t mri_csv_bom(const char *data, size_t size_bytes, bool final);
 /* Finds the columns in a header record (without its end of line). Memory comes from `arena`. */
-enum mr_status mri_csv_header(const struct mri_csv_spec *spec, const char *path, struct mr_bytes record,
-                              struct mr_arena *arena, struct mri_csv_layout *out,
-                              struct mr_error *err) MR_MUST_USE;
+enum mr_status mri_csv_header(const struct mri_csv_spec *spec, const char *path,
+                              struct mr_bytes record, struct mr_arena *arena,
+                              struct mri_csv_layout *out, struct mr_error *err) MR_MUST_USE;
 /* Reads the header of a file. An empty file has no layout (known stays false). */
 enum mr_status mri_csv_read_header(struct mri_csv_spec *spec, struct mr_disk *disk,
                                    const struct mri_file *file, struct mri_csv_layout *out,

@@ -1,16 +1,16 @@
 /* csv_prepass.c - the state of the automaton at the beginning of a split.
  *
- * The state at the first byte of a file is known. Every split before the wanted one has to say what it
- * makes of a state; whoever needs that first claims the split and looks at its bytes (quotes only, no
- * fields). Readers that have come to the end of a split tell the state there, so that reading in
- * order needs no pre-pass at all.
+ * The state at the first byte of a file is known. Every split before the wanted one has to say what
+ * it makes of a state; whoever needs that first claims the split and looks at its bytes (quotes
+ * only, no fields). Readers that have come to the end of a split tell the state there, so that
+ * reading in order needs no pre-pass at all.
  */
 #include "connect/csv/csv_internal.h"
 
 #include "base/assert.h"
 
 #define STEP_BYTES ((uint64_t)1024 * 1024)
-#define NONE UINT32_MAX
+#define NONE       UINT32_MAX
 
 /* 3 bits per state, and one that says that it is known. */
 static uint32_t pack(const struct mri_csv_transfer *transfer)
@@ -101,7 +101,8 @@ static bool claim(struct mri_csv_prepass *prepass)
     return false;
 }
 
-/* What is new in the chunk, without a byte order mark, which is no field. False: too few bytes to tell. */
+/* What is new in the chunk, without a byte order mark, which is no field. False: too few bytes
+ * to tell. */
 static bool part_of(const struct mri_chunk *chunk, struct mr_bytes *out)
 {
     const char *data = chunk->data + chunk->begin;
@@ -163,7 +164,10 @@ enum mr_status mri_csv_prepass_step(struct mri_csv_prepass *prepass, struct mri_
                 go_to(input, chunk, prepass->split->offset_bytes);
                 return MR_OK;
             }
-            if (!claim(prepass)) return MR_OK; /* others are at it: ask again */
+            if (!claim(prepass)) { /* others are at it: ask again, and hold no memory meanwhile */
+                mri_chunk_drop(chunk);
+                return MR_OK;
+            }
             go_to(input, chunk,
                   (uint64_t)(prepass->current - prepass->first) * prepass->spec->split_bytes);
         }

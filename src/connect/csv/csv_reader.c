@@ -1,10 +1,10 @@
 /* csv_reader.c - reads one split: chunk, index, windows of records, batch.
  *
- * A read call makes at most one batch. The chunk's separators are indexed a few thousand at a time; the
- * whole records among them form a window; each wanted column of the window is converted in a loop
- * of its own. Records that are wrong in themselves (number of fields, quotes, length) are sorted out
- * before, values that do not fit their type after the conversion. All of a window's bad records are
- * then rejected in the order of the file.
+ * A read call makes at most one batch. The chunk's separators are indexed a few thousand at a time;
+ * the whole records among them form a window; each wanted column of the window is converted in a
+ * loop of its own. Records that are wrong in themselves (number of fields, quotes, length) are
+ * sorted out before, values that do not fit their type after the conversion. All of a window's bad
+ * records are then rejected in the order of the file.
  */
 #include "connect/csv/csv_internal.h"
 
@@ -14,8 +14,8 @@
 
 #include <string.h>
 
-#define WINDOW_ROWS 1024u
-#define TAIL_READ_BYTES ((size_t)16 * 1024) /* behind a split's end, to finish its last record */
+#define WINDOW_ROWS      1024u
+#define TAIL_READ_BYTES  ((size_t)16 * 1024) /* behind a split's end, to finish its last record */
 #define REASON_BYTES_MAX ((size_t)400)
 
 enum phase {
@@ -46,11 +46,11 @@ struct csv_reader {
     struct mr_arena arena; /* a header that only the reader could read */
     struct mri_csv_layout layout;
     enum phase phase;
-    bool skipping; /* bytes up to the end of a record are not ours, or belong to a rejected one */
+    bool skipping;  /* bytes up to the end of a record are not ours, or belong to a rejected one */
     uint64_t limit; /* records that start here or later belong to others */
     uint64_t row;   /* of the record at chunk.begin */
     uint64_t line;  /* of the record at chunk.begin, from 1; 0: not known */
-    uint32_t squeeze; /* halvings of the batch, while memory is short */
+    uint32_t squeeze;      /* halvings of the batch, while memory is short */
     uint32_t column_count; /* wanted ones */
     struct mri_csv_column *columns;
     struct mri_csv_target *targets;
@@ -212,8 +212,8 @@ static bool is_blank(const char *data, const struct record *record)
     return record->fields == 1 && (size == 0 || (size == 1 && data[record->begin] == '\r'));
 }
 
-/* Names the first field of a record whose quotes are wrong; false: none. Byte by byte, so that the answer
- * does not depend on what the index had room for. */
+/* Names the first field of a record whose quotes are wrong; false: none. Byte by byte, so that
+ * the answer does not depend on what the index had room for. */
 static bool find_wrong_quote(const char *data, uint32_t begin, uint32_t end, char delimiter,
                              uint32_t *out_field, const char **out_fault)
 {
@@ -249,8 +249,8 @@ static enum mri_csv_fault fault_of(const struct csv_reader *reader, const struct
 
 /* ---- rejecting ---- */
 
-static enum mr_status reject(struct csv_reader *reader, const struct mr_reject *what, uint32_t begin,
-                             uint32_t end, uint64_t line, struct mr_error *err)
+static enum mr_status reject(struct csv_reader *reader, const struct mr_reject *what,
+                             uint32_t begin, uint32_t end, uint64_t line, struct mr_error *err)
 {
     struct mr_reject bad = *what;
 
@@ -357,9 +357,9 @@ static enum mr_status reject_all(struct csv_reader *reader, const struct mri_csv
 
 /* Whole records from the front of the index. */
 struct window_end {
-    uint32_t at;     /* of the index, behind the window */
+    uint32_t at; /* of the index, behind the window */
     uint32_t end_at;
-    uint32_t begin;  /* of the next record, in the chunk */
+    uint32_t begin;   /* of the next record, in the chunk */
     uint32_t records; /* without blank lines */
     uint32_t lines;   /* with them */
 };
@@ -389,8 +389,8 @@ static uint32_t gather_records(struct csv_reader *reader, uint32_t room, struct 
         out->begin = record.end + 1;
         if (MR_UNLIKELY(fault != MRI_CSV_FINE)) {
             if (expected > 1 && is_blank(chunk->data, &record)) continue;
-            reader->bad[reader->bad_count++] = (struct bad_record){
-                out->records++, record.begin, record.end, record.fields, fault};
+            reader->bad[reader->bad_count++] =
+                (struct bad_record){out->records++, record.begin, record.end, record.fields, fault};
             dropped = 0;
             continue;
         }
@@ -449,9 +449,8 @@ static bool begin_column(struct csv_batch *into, const struct mr_field *type, ui
     view->precision = type->precision;
     view->scale = type->scale;
     *target = (struct mri_csv_target){
-        .values = layout == MR_LAYOUT_BIT
-                      ? (void *)mr_batch_bitmap(into->batch, into->room)
-                      : mr_batch_values(into->batch, layout, into->room),
+        .values = layout == MR_LAYOUT_BIT ? (void *)mr_batch_bitmap(into->batch, into->room)
+                                          : mr_batch_values(into->batch, layout, into->room),
         .validity = mr_batch_bitmap(into->batch, into->room),
     };
     if (target->values == NULL || target->validity == NULL) return false;
@@ -695,8 +694,10 @@ static enum mr_status too_long(struct csv_reader *reader, struct mr_error *err)
         .begin = chunk->begin, .end = chunk->end, .fault = MRI_CSV_TOO_LONG};
 
     if (reader->phase == PHASE_BEGIN) {
-        return mr_error_set(err, MR_E_RECORD, "%s: the header is longer than %u bytes (is a quote "
-                            "not closed?)", reader->file->path, MRI_RECORD_BYTES_MAX);
+        return mr_error_set(err, MR_E_RECORD,
+                            "%s: the header is longer than %u bytes (is a quote "
+                            "not closed?)",
+                            reader->file->path, MRI_RECORD_BYTES_MAX);
     }
     if (!reader->skipping) {
         MR_RET(reject_record(reader, &bad, err));
@@ -835,7 +836,8 @@ static enum mr_status step_prepass(struct csv_reader *reader, struct mr_quota *q
     return MR_OK;
 }
 
-/* The header is the first record. Files that were planned have their layout; streams get it here. */
+/* The header is the first record. Files that were planned have their layout; streams get it
+ * here. */
 static enum mr_status take_header(struct csv_reader *reader, uint32_t end, struct mr_error *err)
 {
     struct mri_chunk *chunk = &reader->chunk;
@@ -844,7 +846,8 @@ static enum mr_status take_header(struct csv_reader *reader, uint32_t end, struc
     if (!layout.known) {
         const struct mr_bytes text = {chunk->data + chunk->begin, end - chunk->begin};
 
-        MR_RET(mri_csv_header(reader->spec, reader->file->path, text, &reader->arena, &layout, err));
+        MR_RET(
+            mri_csv_header(reader->spec, reader->file->path, text, &reader->arena, &layout, err));
         MR_RET(set_layout(reader, &layout, err));
     }
     end = MR_MIN(end + 1, chunk->end); /* behind the newline, if it has one */
@@ -923,6 +926,9 @@ enum mr_status mri_csv_read(void *self, struct mr_quota *quota, uint32_t row_lim
     } else if (reader->phase == PHASE_RECORDS) {
         MR_RET(step_records(reader, quota, row_limit, out_flow, out, err));
     }
-    if (reader->phase == PHASE_DONE && *out == NULL) *out_flow = MR_SOURCE_DONE;
+    if (reader->phase == PHASE_DONE && *out == NULL) {
+        mri_chunk_drop(&reader->chunk);
+        *out_flow = MR_SOURCE_DONE;
+    }
     return MR_OK;
 }

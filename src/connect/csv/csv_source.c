@@ -30,8 +30,8 @@ static enum mr_status plan_layouts(struct mri_csv_spec *spec, struct mr_disk *di
         const struct mri_file *file = &spec->files.files[i];
 
         if (spec->no_header) {
-            spec->layouts[i] = (struct mri_csv_layout){
-                .known = true, .field_count = spec->schema->column_count};
+            spec->layouts[i] =
+                (struct mri_csv_layout){.known = true, .field_count = spec->schema->column_count};
         } else if (!file->stream) {
             MR_RET(mri_csv_read_header(spec, disk, file, &spec->layouts[i], err));
         }
@@ -80,7 +80,8 @@ static enum mr_status read_record(struct mri_place *place, char delimiter, struc
 
 static void strip_return(struct mr_text *record)
 {
-    if (record->size_bytes > 0 && record->data[record->size_bytes - 1] == '\r') record->size_bytes--;
+    if (record->size_bytes > 0 && record->data[record->size_bytes - 1] == '\r')
+        record->size_bytes--;
 }
 
 static enum mr_status locate_record(struct mri_csv_spec *spec, const struct mri_csv_layout *layout,
@@ -115,7 +116,8 @@ done:
 
 static enum mr_status csv_locate(void *self, const struct mr_plan_context *context,
                                  const struct mr_split *split, uint64_t offset_bytes, uint64_t row,
-                                 struct mr_arena *arena, struct mr_reject *out, struct mr_error *err)
+                                 struct mr_arena *arena, struct mr_reject *out,
+                                 struct mr_error *err)
 {
     struct mri_csv_spec *spec = self;
     struct mri_place place;
@@ -124,8 +126,8 @@ static enum mr_status csv_locate(void *self, const struct mr_plan_context *conte
     out->split = split;
     MR_GOTO(mri_place_open(&place, &spec->places, &spec->files.files[split->detail], context, split,
                            mri_csv_first_split(spec, split), offset_bytes, err));
-    MR_GOTO(locate_record(spec, &spec->layouts[split->detail], &place, row, context->heap, arena, out,
-                          err));
+    MR_GOTO(locate_record(spec, &spec->layouts[split->detail], &place, row, context->heap, arena,
+                          out, err));
 done:
     mri_place_close(&place);
     return st;
@@ -189,10 +191,11 @@ static enum mr_status check_options(const struct mr_csv_options *options, struct
         return mr_error_set(err, MR_E_INVALID, "the CSV source %s has no columns", options->path);
     }
     if (options->delimiter == '"' || options->delimiter == '\n' || options->delimiter == '\r') {
-        return mr_error_set(err, MR_E_INVALID,
-                            "the delimiter of the CSV source %s must not be a quote or the end of a "
-                            "line",
-                            options->path);
+        return mr_error_set(
+            err, MR_E_INVALID,
+            "the delimiter of the CSV source %s must not be a quote or the end of a "
+            "line",
+            options->path);
     }
     for (uint32_t i = 0; i < options->field_count; i++) {
         if (mri_csv_type_supported(options->fields[i].type)) continue;

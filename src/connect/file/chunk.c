@@ -7,6 +7,7 @@
 #include <string.h>
 
 /* A block with less room than this left gets no further read when it cannot be moved. */
+#define STREAM_BYTES   ((size_t)64 * 1024)
 #define READ_BYTES_MIN ((uint32_t)16 * 1024)
 /* One byte of the room is kept for mri_chunk_terminate. */
 #define OVERHEAD_BYTES (2 * MRI_CHUNK_PAD + 1)
@@ -26,6 +27,15 @@ void mri_chunk_fini(struct mri_chunk *chunk)
     memset(chunk, 0, sizeof *chunk);
 }
 
+void mri_chunk_drop(struct mri_chunk *chunk)
+{
+    uint64_t offset = mri_chunk_offset(chunk, chunk->end);
+
+    mr_assert(!chunk->reading);
+    mri_chunk_fini(chunk);
+    mri_chunk_init(chunk, offset);
+}
+
 static void pad(struct mri_chunk *chunk)
 {
     memset(chunk->data + chunk->end, 0, MRI_CHUNK_PAD);
@@ -38,23 +48,25 @@ void mri_chunk_terminate(struct mri_chunk *chunk, char c)
 }
 
 /* A quota that is smaller than a few large blocks gets smaller chunks, so that a reader and the
- * batches that it makes fit into it. */
-static size_t usual_bytes(const struct mr_quota *quota)
+ * batches that it makes fit into it. Streams give little at a time, and there may be many. */
+static size_t usual_bytes(const struct mr_quota *quota, bool stream)
 {
-    size_t bytes = MR_BLOCK_BYTES_MAX;
+    size_t bytes = stream ? STREAM_BYTES : MR_BLOCK_BYTES_MAX;
 
     while (bytes > MR_BLOCK_BYTES_MIN * 2 && bytes > quota->limit_bytes / 4) bytes /= 2;
     return bytes - sizeof(struct mr_block);
 }
 
-static struct mr_block *take_block(const struct mri_chunk *chunk, struct mr_quota *quota)
+static size_t wanted_bytes(const struct mri_chunk *chunk, const struct mr_quota *quota, bool stream)
 {
     uint32_t kept = chunk->end - chunk->begin;
-    size_t bytes = usual_bytes(quota);
+    size_t bytes = usual_bytes(quota, stream);
 
     /* A record that fills three quarters of a usual block gets a large one. */
-    if (kept + kept / 4 + OVERHEAD_BYTES > bytes) bytes = MR_BLOCK_BYTES_MAX - sizeof(struct mr_block);
-    return mr_block_new(quota, bytes);
+    if (kept + kept / 4 + OVERHEAD_BYTES > bytes) {
+        bytes = MR_BLOCK_BYTES_MAX - sizeof(struct mr_block);
+    }
+    return bytes;
 }
 
 static void move_to(struct mri_chunk *chunk, struct mr_block *block)
@@ -101,23 +113,26 @@ static enum mri_fill room_in_place(struct mri_chunk *chunk)
 }
 
 /* Makes room behind `end`. */
-static enum mr_status make_room(struct mri_chunk *chunk, struct mr_quota *quota,
+static enum mr_status make_room(struct mri_chunk *chunk, struct mr_quota *quota, bool stream,
                                 enum mri_fill *out, struct mr_error *err)
 {
+    size_t bytes, own;
     struct mr_block *block;
 
     *out = room_in_place(chunk);
     if (*out != MRI_FILL_BLOCKED) return MR_OK;
-    block = take_block(chunk, quota);
+    bytes = wanted_bytes(chunk, quota, stream);
+    own = chunk->block != NULL ? mr_block_class_bytes(chunk->block->size_class) : 0;
+    block = mr_block_new(quota, bytes);
     if (block != NULL) {
         move_to(chunk, block);
         *out = MRI_FILL_MORE;
-    } else if (quota->limit_bytes < MR_BLOCK_BYTES_MAX &&
-               chunk->end - chunk->begin > quota->limit_bytes / 2) {
-        return mr_error_set(err, MR_E_LIMIT,
-                            "a record of more than %u bytes does not fit the memory of its reader; "
-                            "give the job more --memory",
-                            chunk->end - chunk->begin);
+    } else if (own + bytes > quota->limit_bytes) { /* waiting would not help */
+        return mr_error_set(
+            err, MR_E_LIMIT,
+            "a record of more than %u bytes does not fit the %zu bytes of memory of "
+            "its reader; give the job more --memory",
+            chunk->end - chunk->begin, quota->limit_bytes);
     }
     return MR_OK;
 }
@@ -132,7 +147,7 @@ enum mr_status mri_chunk_fill(struct mri_chunk *chunk, struct mri_input *input,
 
     mr_assert(want_bytes > 0);
     if (!chunk->reading) {
-        MR_RET(make_room(chunk, quota, out, err));
+        MR_RET(make_room(chunk, quota, input->file->stream, out, err));
         if (*out != MRI_FILL_MORE) return MR_OK;
     }
     *out = MRI_FILL_BLOCKED;

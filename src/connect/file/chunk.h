@@ -1,10 +1,10 @@
 /* chunk.h - a window over an input in one block, so that views can point at records without a copy.
  *
- * The chunk holds the bytes [begin, end) that were read and not yet used up. When they do not hold a
- * whole record more is read behind them; where there is no room the unused tail moves to the
- * front, or, if batches still hold the block, into a new one. Bytes that a batch points at are never
- * written again. The reader may have to append behind them in a block that batches hold: they see
- * none of it.
+ * The chunk holds the bytes [begin, end) that were read and not yet used up. When they do not hold
+ * a whole record more is read behind them; where there is no room the unused tail moves to the
+ * front, or, if batches still hold the block, into a new one. Bytes that a batch points at are
+ * never written again. The reader may have to append behind them in a block that batches hold: they
+ * see none of it.
  *
  *     data ... begin ........ end ...... room
  *              unused bytes   |          64 readable bytes more, zero behind `end`
@@ -44,6 +44,9 @@ enum mri_fill {
 /* The first byte to read is at `offset` of the input. */
 void mri_chunk_init(struct mri_chunk *chunk, uint64_t offset);
 void mri_chunk_fini(struct mri_chunk *chunk); /* the input must be ended first */
+/* Gives the block back and forgets the bytes in it; nothing may be pending. Reading goes on
+ * behind. */
+void mri_chunk_drop(struct mri_chunk *chunk);
 /* Reads on; at most `want_bytes` (> 0). Moves data, begin and end. */
 enum mr_status mri_chunk_fill(struct mri_chunk *chunk, struct mri_input *input,
                               struct mr_quota *quota, size_t want_bytes, enum mri_fill *out,

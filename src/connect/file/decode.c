@@ -45,8 +45,8 @@ static void zstd_free(void *heap, void *memory)
 static bool make_state(struct mri_decoder *decoder)
 {
     if (decoder->compression == MRI_ZSTD) {
-        decoder->zstd = ZSTD_createDCtx_advanced(
-            (ZSTD_customMem){zstd_alloc, zstd_free, decoder->heap});
+        decoder->zstd =
+            ZSTD_createDCtx_advanced((ZSTD_customMem){zstd_alloc, zstd_free, decoder->heap});
         return decoder->zstd != NULL;
     }
     decoder->inflate = mr_alloc_zero(decoder->heap, sizeof *decoder->inflate);

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define FILES_MAX (1u << 20)
+#define FILES_MAX      (1u << 20)
 #define PATH_BYTES_MAX ((size_t)4096)
 
 void mri_files_init(struct mri_files *files, struct mr_heap *heap)
@@ -348,7 +348,8 @@ static enum mr_status list_files(struct mri_files *files, struct mr_disk *disk, 
     if (strcmp(path, "-") == 0) return add_standard_input(files, err);
     st = look_at(disk, path, &info, err);
     /* A file that really has such a name goes before the pattern. */
-    if (st == MR_E_NOT_FOUND && mri_glob_has_magic(path)) return add_pattern(files, disk, path, err);
+    if (st == MR_E_NOT_FOUND && mri_glob_has_magic(path))
+        return add_pattern(files, disk, path, err);
     if (st != MR_OK) return st;
     if (info.kind == MR_FILE_DIRECTORY) return add_directory(files, disk, path, err);
     return add_file(files, path, &info) == NULL ? nomem(err) : MR_OK;

@@ -53,8 +53,8 @@ void mri_close_quietly(struct mr_disk *disk, uint32_t number);
 bool mri_glob_match(const char *pattern, const char *name);
 bool mri_glob_has_magic(const char *path);
 
-/* What the first bytes of an input say. `final`: there will not be more than these. MRI_UNKNOWN: too
- * few bytes to tell. */
+/* What the first bytes of an input say. `final`: there will not be more than these. MRI_UNKNOWN:
+ * too few bytes to tell. */
 enum mri_compression mri_sniff(const char *data, size_t size_bytes, bool final);
 /* The name of a binary format that begins like this, with what to do about it; NULL: none. `tail`
  * are the last 4 bytes of the file, or NULL when they are not known. */

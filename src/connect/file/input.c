@@ -54,7 +54,8 @@ uint64_t mri_input_raw_bytes(const struct mri_input *input)
 
 /* ---- requests ---- */
 
-/* Starts a request, or looks at the one that was started. *out_ready: it is over and was successful. */
+/* Starts a request, or looks at the one that was started. *out_ready: it is over and was
+ * successful. */
 static enum mr_status drive(struct mri_input *input, bool *out_ready, struct mr_error *err)
 {
     if (!input->pending) {
@@ -73,9 +74,10 @@ static enum mr_status drive(struct mri_input *input, bool *out_ready, struct mr_
 
 static enum mr_status changed(const struct mri_input *input, const char *how, struct mr_error *err)
 {
-    return mr_error_set(err, MR_E_CHANGED,
-                        "%s %s after the job was planned; run the job again when the file is at rest",
-                        input->file->path, how);
+    return mr_error_set(
+        err, MR_E_CHANGED,
+        "%s %s after the job was planned; run the job again when the file is at rest",
+        input->file->path, how);
 }
 
 /* Appending to a log is no change of what was planned: only the planned bytes are read. */
@@ -85,7 +87,8 @@ static enum mr_status check_identity(const struct mri_input *input, const struct
     const struct mri_file *file = input->file;
 
     if (file->stream) return MR_OK;
-    if (info->identity != file->identity) return changed(input, "was replaced by another file", err);
+    if (info->identity != file->identity)
+        return changed(input, "was replaced by another file", err);
     if (info->size_bytes < file->size_bytes) return changed(input, "became shorter", err);
     if (info->size_bytes == file->size_bytes && info->modified_us != file->modified_us) {
         return changed(input, "was changed", err);
@@ -96,7 +99,8 @@ static enum mr_status check_identity(const struct mri_input *input, const struct
 static enum mr_status open_file(struct mri_input *input, bool *out_ready, struct mr_error *err)
 {
     if (!input->pending) {
-        input->request = (struct mr_disk_request){.op = MR_DISK_OPEN_READ, .path = input->file->path};
+        input->request =
+            (struct mr_disk_request){.op = MR_DISK_OPEN_READ, .path = input->file->path};
     }
     MR_RET(drive(input, out_ready, err));
     if (!*out_ready) return MR_OK;
@@ -200,18 +204,22 @@ static enum mr_status read_compressed(struct mri_input *input, char *into, size_
         MR_RET(mri_decoder_create(input->heap, input->compression, &input->decoder, err));
     }
     for (;;) {
-        st = input->pending ? MR_OK
-                            : mri_decoder_run(input->decoder, &input->rest, input->end, &out, &room,
-                                              err);
+        st = input->pending
+                 ? MR_OK
+                 : mri_decoder_run(input->decoder, &input->rest, input->end, &out, &room, err);
         if (st != MR_OK) {
             mr_error_context(err, "%s", input->file->path);
             return st;
         }
         *out_bytes = room_bytes - room;
         *out_ready = true;
-        if (*out_bytes > 0 || input->end) return MR_OK;
+        /* Files fill the room; from a stream whatever is there goes on at once. */
+        if (room == 0 || input->end || (*out_bytes > 0 && input->file->stream)) return MR_OK;
         MR_RET(read_raw(input, out_ready, err));
-        if (!*out_ready) return MR_OK;
+        if (!*out_ready) {
+            *out_ready = *out_bytes > 0; /* the read is looked after in the next call */
+            return MR_OK;
+        }
     }
 }
 

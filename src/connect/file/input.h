@@ -21,13 +21,13 @@ struct mri_input {
     struct mr_disk *disk;
     const struct mri_file *file;
     struct mr_disk_request request;
-    bool pending; /* the request was submitted and not yet seen to be done */
-    uint32_t number; /* MR_FILE_NONE: not open yet */
+    bool pending;         /* the request was submitted and not yet seen to be done */
+    uint32_t number;      /* MR_FILE_NONE: not open yet */
     uint64_t next_offset; /* of the next read, in the file */
     bool end;             /* no bytes follow in the file */
     enum mri_compression compression;
     struct mri_decoder *decoder;
-    char *raw; /* compressed bytes, or the first ones of a stream */
+    char *raw;            /* compressed bytes, or the first ones of a stream */
     struct mr_bytes rest; /* of raw: not used yet */
 };
 
@@ -36,7 +36,8 @@ void mri_input_init(struct mri_input *input, struct mr_heap *heap, struct mr_dis
 void mri_input_fini(struct mri_input *input); /* cancels what is pending; a zeroed one is allowed */
 /* The next read starts at `offset`; plain regular files only, with nothing pending. */
 void mri_input_seek(struct mri_input *input, uint64_t offset);
-/* Up to room_bytes (> 0) bytes; DONE: the end, no bytes. BLOCKED: call again with the same memory. */
+/* Up to room_bytes (> 0) bytes; DONE: the end, no bytes. BLOCKED: call again with the same
+ * memory. */
 enum mr_status mri_input_read(struct mri_input *input, char *into, size_t room_bytes,
                               size_t *out_bytes, enum mri_flow *out_flow,
                               struct mr_error *err) MR_MUST_USE;

@@ -169,16 +169,15 @@ enum mr_status mri_output_push(struct mri_output *output, bool all, bool *out_bl
         *out_blocked = !done;
         if (!done) return MR_OK;
         if (output->request.done_bytes == 0) {
-            return mr_error_set(err, MR_E_IO, "%s takes no more bytes (after %llu)", name_of(output),
-                                (unsigned long long)output->written_bytes);
+            return mr_error_set(err, MR_E_IO, "%s takes no more bytes (after %llu)",
+                                name_of(output), (unsigned long long)output->written_bytes);
         }
         output->busy_done += output->request.done_bytes;
         output->written_bytes += output->request.done_bytes;
     }
 }
 
-enum mr_status mri_output_finish(struct mri_output *output, bool *out_blocked,
-                                 struct mr_error *err)
+enum mr_status mri_output_finish(struct mri_output *output, bool *out_blocked, struct mr_error *err)
 {
     bool done = false;
 
@@ -223,8 +222,8 @@ static enum mr_status sync_directory(struct mri_output *output, struct mr_error 
 enum mr_status mri_output_commit(struct mri_output *output, struct mr_error *err)
 {
     struct mr_disk_request close = {.op = MR_DISK_CLOSE, .file = output->number};
-    struct mr_disk_request rename = {.op = MR_DISK_RENAME, .path = output->temporary,
-                                     .path_to = output->path};
+    struct mr_disk_request rename = {
+        .op = MR_DISK_RENAME, .path = output->temporary, .path_to = output->path};
 
     if (output->committed) return MR_OK;
     mr_assert(output->synced);

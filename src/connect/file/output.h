@@ -1,8 +1,8 @@
 /* output.h - bytes to one place: a file that appears whole or not at all, or a stream.
  *
- * A file is written under the name `.NAME.mr-tmp-<instance>` beside its final place. `finish` writes
- * and syncs all of it, `commit` renames it (which replaces what had that name), `abort` removes it.
- * Standard output, pipes and devices are written to directly.
+ * A file is written under the name `.NAME.mr-tmp-<instance>` beside its final place. `finish`
+ * writes and syncs all of it, `commit` renames it (which replaces what had that name), `abort`
+ * removes it. Standard output, pipes and devices are written to directly.
  *
  * The caller appends to `fill` and then calls push; bytes are handed to the disk 64 KiB or more at
  * a time while the next ones are being made.
@@ -23,9 +23,9 @@
 struct mri_output {
     struct mr_heap *heap;
     struct mr_disk *disk;
-    char *path; /* NULL: standard output */
-    char *temporary; /* NULL: written directly */
-    uint32_t number; /* MR_FILE_NONE: not open */
+    char *path;            /* NULL: standard output */
+    char *temporary;       /* NULL: written directly */
+    uint32_t number;       /* MR_FILE_NONE: not open */
     struct mr_buffer fill; /* the caller's */
     struct mr_buffer busy; /* being written */
     size_t busy_done;

@@ -81,7 +81,8 @@ static uint64_t equal_sse2(const __m128i v[4], __m128i what)
 
 static __m128i load_sse2(const char *data, __m128i v[4])
 {
-    for (int i = 0; i < 4; i++) v[i] = _mm_loadu_si128((const __m128i *)(const void *)(data + 16 * i));
+    for (int i = 0; i < 4; i++)
+        v[i] = _mm_loadu_si128((const __m128i *)(const void *)(data + 16 * i));
     return _mm_or_si128(_mm_or_si128(v[0], v[1]), _mm_or_si128(v[2], v[3]));
 }
 
@@ -231,7 +232,8 @@ AVX512 static void newlines_avx512(const char *data, size_t words, struct mri_ma
     out->high = _mm512_movepi8_mask(any);
 }
 
-/* One compression of the numbers 0..63 gives all positions of a word as bytes; widen, add, store. */
+/* One compression of the numbers 0..63 gives all positions of a word as bytes; widen, add,
+ * store. */
 AVX512 static size_t flatten_avx512(const uint64_t *masks, size_t words, uint32_t base,
                                     uint32_t *out)
 {
@@ -251,14 +253,14 @@ AVX512 static size_t flatten_avx512(const uint64_t *masks, size_t words, uint32_
             at, _mm512_add_epi32(first, _mm512_cvtepu8_epi32(_mm512_castsi512_si128(packed))));
         if (MR_UNLIKELY(count > 16)) {
             _mm512_storeu_si512(
-                at + 16, _mm512_add_epi32(first, _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(
-                                                     packed, 1))));
+                at + 16, _mm512_add_epi32(
+                             first, _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(packed, 1))));
             _mm512_storeu_si512(
-                at + 32, _mm512_add_epi32(first, _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(
-                                                     packed, 2))));
+                at + 32, _mm512_add_epi32(
+                             first, _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(packed, 2))));
             _mm512_storeu_si512(
-                at + 48, _mm512_add_epi32(first, _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(
-                                                     packed, 3))));
+                at + 48, _mm512_add_epi32(
+                             first, _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(packed, 3))));
         }
         at += count;
     }

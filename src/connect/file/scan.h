@@ -13,9 +13,9 @@
 
 #include "base/compiler.h"
 
-#define MRI_SCAN_BYTES ((size_t)64)  /* one mask word */
-#define MRI_SCAN_WORDS ((size_t)64)  /* words per call at most */
-#define MRI_SCAN_PAD ((size_t)64)    /* readable bytes behind data, writable room behind positions */
+#define MRI_SCAN_BYTES ((size_t)64) /* one mask word */
+#define MRI_SCAN_WORDS ((size_t)64) /* words per call at most */
+#define MRI_SCAN_PAD   ((size_t)64) /* readable bytes behind data, writable room behind positions */
 
 struct mri_masks {
     uint64_t separators[64]; /* delimiter or newline */

@@ -103,12 +103,12 @@ MR_TEST(utf8_check, the_whole_of_unicode_is_valid_and_nothing_else)
         {"\xc3\xa9t\xc3\xa9", 5},
         {"\xe2\x82\xac", 3},
         {"\xf0\x9f\x98\x80!", 5},
-        {"\xf4\x8f\xbf\xbf", 4},     /* U+10FFFF */
-        {"\xf4\x90\x80\x80", 0},     /* above it */
-        {"\xed\x9f\xbf", 3},         /* before the surrogates */
-        {"\xed\xa0\x80", 0},         /* a surrogate */
-        {"\xee\x80\x80", 3},         /* behind them */
-        {"\xc0\x80", 0},             /* overlong */
+        {"\xf4\x8f\xbf\xbf", 4}, /* U+10FFFF */
+        {"\xf4\x90\x80\x80", 0}, /* above it */
+        {"\xed\x9f\xbf", 3},     /* before the surrogates */
+        {"\xed\xa0\x80", 0},     /* a surrogate */
+        {"\xee\x80\x80", 3},     /* behind them */
+        {"\xc0\x80", 0},         /* overlong */
         {"\xc1\xbf", 0},
         {"\xe0\x9f\xbf", 0},
         {"\xe0\xa0\x80", 3},
@@ -117,8 +117,10 @@ MR_TEST(utf8_check, the_whole_of_unicode_is_valid_and_nothing_else)
         {"\xf8\x88\x80\x80\x80", 0},
         {"\x80", 0},
         {"abcdefghijklmnop\xff", 16},
-        {"abcdefg\xe2\x82", 7},      /* cut */
-        {"a\xe2" "b", 1},
+        {"abcdefg\xe2\x82", 7}, /* cut */
+        {"a\xe2"
+         "b",
+         1},
     };
 
     for (size_t i = 0; i < MR_COUNT(cases); i++) {

@@ -57,8 +57,10 @@ enum mr_status mri_splits_make(const struct mri_files *files, uint64_t split_byt
             out->total_bytes += file->size_bytes;
         }
     }
-    if (total >= UINT32_MAX / 2) return mr_error_set(err, MR_E_LIMIT, "the input has too many splits");
-    out->splits = mr_arena_alloc(out->arena, MR_MAX((size_t)total, (size_t)1) * sizeof *out->splits);
+    if (total >= UINT32_MAX / 2)
+        return mr_error_set(err, MR_E_LIMIT, "the input has too many splits");
+    out->splits =
+        mr_arena_alloc(out->arena, MR_MAX((size_t)total, (size_t)1) * sizeof *out->splits);
     if (out->splits == NULL) return mr_error_nomem(err, "the list of splits", (size_t)total);
     out->count = 0;
     for (uint32_t i = 0; i < files->count; i++) {
@@ -102,8 +104,8 @@ static void unlock(struct mri_places *places)
 }
 
 /* The nearest known place at or before `offset`, in the splits file_split..split. */
-static struct mri_known_place nearest(struct mri_places *places, uint32_t file_split, uint32_t split,
-                                      uint64_t offset)
+static struct mri_known_place nearest(struct mri_places *places, uint32_t file_split,
+                                      uint32_t split, uint64_t offset)
 {
     struct mri_known_place best = {0, 0};
 
@@ -179,8 +181,7 @@ enum mr_status mri_place_open(struct mri_place *place, struct mri_places *places
     place->line = from.newlines + 1;
     MR_RET(skip_to(place, offset_bytes, err));
     if (plain && !place->end) {
-        remember(places, split->ordinal,
-                 (struct mri_known_place){place->offset, place->line - 1});
+        remember(places, split->ordinal, (struct mri_known_place){place->offset, place->line - 1});
     }
     return MR_OK;
 }

@@ -46,8 +46,8 @@ struct mri_place {
     bool end;
 };
 
-/* At `offset_bytes` of the split's file. `file_split` is the first split's ordinal of that file. Ends
- * with mri_place_close, on failure too. */
+/* At `offset_bytes` of the split's file. `file_split` is the first split's ordinal of that file.
+ * Ends with mri_place_close, on failure too. */
 enum mr_status mri_place_open(struct mri_place *place, struct mri_places *places,
                               const struct mri_file *file, const struct mr_plan_context *context,
                               const struct mr_split *split, uint32_t file_split,

@@ -11,8 +11,8 @@
 #include "base/bitset.h"
 #include "data/column.h"
 
-/* The same view as mr_view_make(buffer + offset, ...), but reads 12 bytes whatever the size: they must
- * be readable. Little-endian. */
+/* The same view as mr_view_make(buffer + offset, ...), but reads 12 bytes whatever the size:
+ * they must be readable. Little-endian. */
 MR_INLINE void mri_view_put(struct mr_view *out, const char *buffer_data, uint32_t offset,
                             uint32_t size_bytes, uint32_t buffer)
 {

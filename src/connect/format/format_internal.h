@@ -11,7 +11,7 @@
 #include "connect/connect.h"
 #include "data/rowcodec.h"
 
-/* Appends one value. NDJSON: as a JSON value. TABLE: escaped, cut at MRI_TABLE_TEXT_MAX characters. */
+/* Appends one value. NDJSON: as a JSON value. TABLE: escaped, at most MRI_TABLE_TEXT_MAX wide. */
 bool mri_format_value(struct mr_buffer *out, const struct mr_column *column, uint32_t element,
                       enum mr_text_format format) MR_MUST_USE;
 /* A JSON string with quotes. `data` must be UTF-8. */
@@ -22,17 +22,17 @@ bool mri_format_base64(struct mr_buffer *out, const char *data, size_t size_byte
 bool mri_format_csv(struct mr_buffer *out, const char *data, size_t size_bytes) MR_MUST_USE;
 
 #define MRI_TABLE_TEXT_MAX 40u   /* characters of a text */
-#define MRI_TABLE_ROWS 1000u     /* that decide the widths */
+#define MRI_TABLE_ROWS     1000u /* that decide the widths */
 
 struct mri_table {
     struct mr_heap *heap;
     const struct mr_schema *schema;
-    struct mr_buffer cells;  /* texts of the rows before the widths are decided */
-    struct mr_buffer sizes;  /* uint32_t each, in bytes */
-    struct mr_buffer row;    /* the cells of one row */
-    uint32_t rows;           /* in `cells` */
-    uint32_t *widths;        /* in characters */
-    bool started;            /* the head was written */
+    struct mr_buffer cells; /* texts of the rows before the widths are decided */
+    struct mr_buffer sizes; /* uint32_t each, in bytes */
+    struct mr_buffer row;   /* the cells of one row */
+    uint32_t rows;          /* in `cells` */
+    uint32_t *widths;       /* in characters */
+    bool started;           /* the head was written */
 };
 
 bool mri_table_init(struct mri_table *table, struct mr_heap *heap,

@@ -21,8 +21,8 @@ struct format_writer {
     enum mr_text_format format; /* not AUTO */
     struct mri_output output;
     struct mri_table table;
-    struct mr_buffer keys;  /* NDJSON: `{"name":`, `,"name":`, one after the other */
-    uint32_t *key_ends;     /* per column */
+    struct mr_buffer keys; /* NDJSON: `{"name":`, `,"name":`, one after the other */
+    uint32_t *key_ends;    /* per column */
     bool head_written;
     bool ended; /* everything that has to be said was appended */
 };
@@ -53,9 +53,10 @@ static enum mr_status refuse_files(struct mr_disk *disk, const char *path, struc
     MR_GOTO(mr_disk_do(disk, &list, err));
     for (uint32_t i = 0; i < list.name_count; i++) {
         if (list.names[i][0] == '.') continue;
-        st = mr_error_set(err, MR_E_INVALID,
-                          "%s has files already (such as %s); choose another directory or remove them",
-                          path, list.names[i]);
+        st = mr_error_set(
+            err, MR_E_INVALID,
+            "%s has files already (such as %s); choose another directory or remove them", path,
+            list.names[i]);
         goto done;
     }
 done:
@@ -255,7 +256,8 @@ static enum mr_status format_write(void *self, const struct mr_batch *batch,
     for (uint32_t row = 0; row < batch->row_count; row++) {
         if (!put_row(writer, batch, mr_batch_at(batch, row))) return nomem(err);
         /* What one batch becomes is bounded; still no more of it is kept than must be. */
-        if (writer->output.fill.size_bytes >= MRI_OUTPUT_BYTES && !mri_output_blocked(&writer->output)) {
+        if (writer->output.fill.size_bytes >= MRI_OUTPUT_BYTES &&
+            !mri_output_blocked(&writer->output)) {
             MR_RET(push(writer, false, &ignored, err));
         }
     }
@@ -342,13 +344,13 @@ static void format_destroy(void *self)
     mr_free(spec->heap, spec, sizeof *spec);
 }
 
-#define FORMAT_OPS(one)                                                        \
-    {                                                                          \
-        .size = sizeof(struct mr_sink_ops), .name = "text", .one_writer = one, \
-        .open = format_open, .write = format_write, .flush = format_flush,     \
-        .finish = format_finish, .commit = format_commit,                      \
-        .abort = format_abort, .bytes = format_bytes, .close = format_close,   \
-        .describe = format_describe, .destroy = format_destroy,                \
+#define FORMAT_OPS(one)                                                            \
+    {                                                                              \
+        .size = sizeof(struct mr_sink_ops), .name = "text", .one_writer = one,     \
+        .open = format_open, .write = format_write, .flush = format_flush,         \
+        .finish = format_finish, .commit = format_commit, .abort = format_abort,   \
+        .bytes = format_bytes, .close = format_close, .describe = format_describe, \
+        .destroy = format_destroy,                                                 \
     }
 static const struct mr_sink_ops one_ops = FORMAT_OPS(true);
 static const struct mr_sink_ops parts_ops = FORMAT_OPS(false);

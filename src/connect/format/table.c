@@ -1,12 +1,12 @@
-/* table.c - rows in a frame. The first rows decide how wide the columns are; a later value that is wider
- * is written in full and moves the rest of its row. */
+/* table.c - rows in a frame. The first rows decide how wide the columns are; a later value that
+ * is wider is written in full and moves the rest of its row. */
 #include "connect/format/format_internal.h"
 
 #include "base/assert.h"
 
 #include <string.h>
 
-#define VERTICAL "\xe2\x94\x82"
+#define VERTICAL   "\xe2\x94\x82"
 #define HORIZONTAL "\xe2\x94\x80"
 
 static bool put(struct mr_buffer *out, const char *text)
@@ -92,7 +92,8 @@ static bool format_name(const struct mri_table *table, uint32_t column, struct m
     const char *name = table->schema->fields[column].name;
     const char *const buffers[1] = {name};
     struct mr_view view = mr_view_make(name, (uint32_t)strlen(name), 0, 0);
-    struct mr_column one = {.type = MR_UTF8, .buffer_count = 1, .values = &view, .buffers = buffers};
+    struct mr_column one = {
+        .type = MR_UTF8, .buffer_count = 1, .values = &view, .buffers = buffers};
 
     return mri_format_value(out, &one, 0, MR_FORMAT_TABLE);
 }
@@ -124,7 +125,8 @@ bool mri_table_row(struct mri_table *table, const struct mr_batch *batch, uint32
 {
     for (uint32_t c = 0; c < table->schema->column_count; c++) {
         table->row.size_bytes = 0;
-        if (!mri_format_value(&table->row, &batch->columns[c], element, MR_FORMAT_TABLE)) return false;
+        if (!mri_format_value(&table->row, &batch->columns[c], element, MR_FORMAT_TABLE))
+            return false;
         if (!table->started) {
             if (!keep_cell(table, c)) return false;
         } else if (!put_cell(table, c, table->row.data, table->row.size_bytes, out)) {

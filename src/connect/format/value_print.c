@@ -124,19 +124,28 @@ bool mri_format_csv(struct mr_buffer *out, const char *data, size_t size_bytes)
 
 /* ---- table ---- */
 
-/* Bytes that would move the cursor or are no text are shown as escapes. */
-static bool put_escaped(struct mr_buffer *out, const char *data, size_t size_bytes)
+/* How wide one character of `size_bytes` bytes will be: 1, 2 for an escape with a letter, 4 per
+ * byte for one with a number. What would move the cursor or is no text is shown as an escape. */
+static uint32_t shown_width(const char *data, size_t size_bytes)
 {
-    static const char hex[] = "0123456789abcdef";
     unsigned char c = (unsigned char)data[0];
     char escape = json_escape(c);
 
     if (escape == '"' || escape == '\\') escape = 0; /* harmless here */
     if (c >= 0x80 && mri_utf8_prefix(data, size_bytes) != size_bytes) escape = 'u';
-    if (size_bytes == 2 && c == 0xc2 && (unsigned char)data[1] < 0xa0) escape = 'u'; /* C1 controls */
-    if (escape == 0) return mr_buffer_put(out, data, size_bytes);
-    if (escape != 'u') {
-        char text[2] = {'\\', escape};
+    if (size_bytes == 2 && c == 0xc2 && (unsigned char)data[1] < 0xa0)
+        escape = 'u'; /* C1 controls */
+    if (escape == 0) return 1;
+    return escape == 'u' ? 4 * (uint32_t)size_bytes : 2;
+}
+
+static bool put_shown(struct mr_buffer *out, const char *data, size_t size_bytes, uint32_t width)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    if (width == 1) return mr_buffer_put(out, data, size_bytes);
+    if (width == 2) {
+        char text[2] = {'\\', json_escape((unsigned char)data[0])};
 
         return mr_buffer_put(out, text, sizeof text);
     }
@@ -161,18 +170,16 @@ static size_t character_bytes(const char *data, size_t left)
 static bool put_table_text(struct mr_buffer *out, struct mr_bytes text)
 {
     uint32_t shown = 0;
-    size_t at = 0;
 
-    while (at < text.size_bytes) {
+    for (size_t at = 0; at < text.size_bytes;) {
         size_t size = character_bytes(text.data + at, text.size_bytes - at);
+        uint32_t width = shown_width(text.data + at, size);
+        uint32_t more = at + size < text.size_bytes; /* then a place is kept for the dots */
 
-        /* The last place is for the dots, unless the text ends there. */
-        if (shown + 1 == MRI_TABLE_TEXT_MAX && at + size < text.size_bytes) {
-            return put(out, "\xe2\x80\xa6");
-        }
-        if (!put_escaped(out, text.data + at, size)) return false;
+        if (shown + width + more > MRI_TABLE_TEXT_MAX) return put(out, "\xe2\x80\xa6");
+        if (!put_shown(out, text.data + at, size, width)) return false;
         at += size;
-        shown++;
+        shown += width;
     }
     return true;
 }
@@ -187,12 +194,14 @@ static bool put_text(struct mr_buffer *out, struct mr_bytes bytes, bool binary,
     case MR_FORMAT_CSV: return mri_format_csv(out, bytes.data, bytes.size_bytes);
     case MR_FORMAT_TABLE: return put_table_text(out, bytes);
     case MR_FORMAT_NDJSON:
-        return binary ? put_json_bytes(out, bytes) : mri_format_json(out, bytes.data, bytes.size_bytes);
+        return binary ? put_json_bytes(out, bytes)
+                      : mri_format_json(out, bytes.data, bytes.size_bytes);
     }
     return false;
 }
 
-/* Writes a number or time to `at` (room for MR_NUM_TEXT_BYTES). *out_string: it is no JSON number. */
+/* Writes a number or time to `at` (room for MR_NUM_TEXT_BYTES). *out_string: it is no JSON
+ * number. */
 static size_t format_scalar(char *at, const struct mr_column *column, uint32_t element,
                             bool *out_string)
 {
@@ -225,8 +234,8 @@ static size_t format_scalar(char *at, const struct mr_column *column, uint32_t e
     case MR_DECIMAL:
         *out_string = false;
         wide = mr_column_int128(column, element);
-        return mr_num_format_decimal(
-            at, (struct mr_int128){(uint64_t)wide, (int64_t)(wide >> 64)}, column->scale);
+        return mr_num_format_decimal(at, (struct mr_int128){(uint64_t)wide, (int64_t)(wide >> 64)},
+                                     column->scale);
     case MR_DATE: return mr_format_date(at, (int32_t)mr_column_int64(column, element));
     case MR_TIME: return mr_format_time(at, mr_column_int64(column, element));
     case MR_TIMESTAMP: return mr_format_timestamp(at, mr_column_int64(column, element), false);
@@ -277,7 +286,8 @@ static uint32_t list_end(const struct mr_column *column, uint32_t element, uint3
     return offsets[element + 1];
 }
 
-/* Lists, structs and maps are JSON in every format. Maps are arrays of pairs: keys need not be texts. */
+/* Lists, structs and maps are JSON in every format. Maps are arrays of pairs: keys need not be
+ * texts. */
 static bool put_nested(struct mr_buffer *out, const struct mr_column *column, uint32_t element)
 {
     uint32_t begin = element, end = element + 1;

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #define ROWS_PER_SPLIT (UINT64_C(1) << 20)
-#define SPLITS_MAX (UINT64_C(1) << 16)
-#define VALUES UINT64_C(1000)
-#define COLUMNS 4u
+#define SPLITS_MAX     (UINT64_C(1) << 16)
+#define VALUES         UINT64_C(1000)
+#define COLUMNS        4u
 
 enum column { COLUMN_N, COLUMN_TS, COLUMN_KEY, COLUMN_VALUE };
 

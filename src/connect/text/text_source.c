@@ -15,7 +15,7 @@
 
 #define LINE_BYTES_MAX ((uint32_t)MR_TEXT_BYTES_MAX)
 /* Positions are found a group of 64 words at a time, so there may be as many too much. */
-#define POSITIONS (MR_BATCH_ROWS + MRI_SCAN_WORDS * MRI_SCAN_BYTES + MRI_SCAN_PAD)
+#define POSITIONS       (MR_BATCH_ROWS + MRI_SCAN_WORDS * MRI_SCAN_BYTES + MRI_SCAN_PAD)
 #define TAIL_READ_BYTES ((size_t)16 * 1024) /* behind a split's end, to finish its last line */
 
 _Static_assert(LINE_BYTES_MAX <= MRI_RECORD_BYTES_MAX, "the longest line fits a chunk");
@@ -134,9 +134,8 @@ static void find_lines(struct text_reader *reader)
 
         /* Behind the end are zero bytes: no newline is found there. */
         reader->ops->newlines(chunk->data + reader->scanned, words, &masks);
-        reader->position_count +=
-            (uint32_t)reader->ops->flatten(masks.newlines, words, reader->scanned,
-                                           reader->positions + reader->position_count);
+        reader->position_count += (uint32_t)reader->ops->flatten(
+            masks.newlines, words, reader->scanned, reader->positions + reader->position_count);
         reader->high |= masks.high != 0;
         reader->scanned = MR_MIN(reader->scanned + words * 64, chunk->end);
     }
@@ -165,7 +164,8 @@ static enum mr_status reject_long(struct text_reader *reader, struct mr_error *e
     struct mri_chunk *chunk = &reader->chunk;
 
     if (!reader->skipping) {
-        MR_RET(reject(reader, chunk->end - chunk->begin, "the line is longer than 261888 bytes", err));
+        MR_RET(
+            reject(reader, chunk->end - chunk->begin, "the line is longer than 261888 bytes", err));
         reader->row++;
         reader->skipping = true;
     }
@@ -196,7 +196,8 @@ static enum mr_status read_on(struct text_reader *reader, struct mr_quota *quota
     return MR_OK;
 }
 
-/* Makes sure that at least one line is there, reading once if need be. False: not yet or no more. */
+/* Makes sure that at least one line is there, reading once if need be. False: not yet or no
+ * more. */
 static enum mr_status find_any(struct text_reader *reader, struct mr_quota *quota, bool *out_found,
                                enum mr_source_flow *out_flow, struct mr_error *err)
 {
@@ -436,7 +437,10 @@ static enum mr_status text_read(void *self, struct mr_quota *quota, uint32_t row
 
     *out = NULL;
     *out_flow = MR_SOURCE_DONE;
-    if (at_limit(reader)) return MR_OK;
+    if (at_limit(reader)) {
+        mri_chunk_drop(&reader->chunk);
+        return MR_OK;
+    }
     MR_RET(find_any(reader, quota, &found, out_flow, err));
     if (found) skip_line(reader);
     if (at_limit(reader)) *out_flow = MR_SOURCE_DONE;
@@ -493,8 +497,8 @@ done:
 }
 
 static enum mr_status text_locate(void *self, const struct mr_plan_context *context,
-                                  const struct mr_split *split, uint64_t offset_bytes,
-                                  uint64_t row, struct mr_arena *arena, struct mr_reject *out,
+                                  const struct mr_split *split, uint64_t offset_bytes, uint64_t row,
+                                  struct mr_arena *arena, struct mr_reject *out,
                                   struct mr_error *err)
 {
     struct text_spec *spec = self;
@@ -555,8 +559,8 @@ enum mr_status mr_text_source(struct mr_heap *heap, const struct mr_text_options
                               struct mr_source *out, struct mr_error *err)
 {
     enum mr_status st;
-    struct mr_field field = {.name = "line", .type = options->binary ? MR_BINARY : MR_UTF8,
-                             .not_null = true};
+    struct mr_field field = {
+        .name = "line", .type = options->binary ? MR_BINARY : MR_UTF8, .not_null = true};
     struct mr_schema *schema = NULL;
     struct text_spec *spec = NULL;
 

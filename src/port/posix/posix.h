@@ -24,7 +24,8 @@ void mr_posix_port_fini(struct mr_port *port);
 size_t mr_posix_memory_default(void);
 /* The largest resident set of this process so far, in bytes. */
 size_t mr_posix_peak_rss(void);
-/* How many processors this process may use: affinity and the quota of the control group. At least 1. */
+/* How many processors this process may use: affinity and the quota of the control group. At
+ * least 1. */
 uint32_t mr_posix_cores(void);
 
 #endif

@@ -80,6 +80,7 @@ static const char *words_of(int code, char *room, size_t room_bytes)
     case EFBIG: return "the file would become larger than allowed";
     case EPIPE: return "the reader closed the pipe";
     case EIO: return "the device reported an input or output error";
+    case ENXIO: return "no process reads this pipe";
     case EMFILE:
     case ENFILE: return "too many open files";
     default: return strerror_r(code, room, room_bytes);
@@ -128,13 +129,14 @@ static void fail(const struct posix_disk *disk, struct mr_disk_request *request,
 {
     char room[128];
 
-    request->status = mr_error_set(&request->error, status_of(code), "cannot %s %s: %s",
-                                   verb_of(request->op), name_of(disk, request),
-                                   words_of(code, room, sizeof room));
+    request->status =
+        mr_error_set(&request->error, status_of(code), "cannot %s %s: %s", verb_of(request->op),
+                     name_of(disk, request), words_of(code, room, sizeof room));
     request->done = true;
 }
 
-static void finish_or_fail(const struct posix_disk *disk, struct mr_disk_request *request, int result)
+static void finish_or_fail(const struct posix_disk *disk, struct mr_disk_request *request,
+                           int result)
 {
     if (result < 0) {
         fail(disk, request, errno);
@@ -149,8 +151,7 @@ static void fill_info(const struct stat *from, int fd, struct mr_file_info *out)
 {
     out->size_bytes = S_ISREG(from->st_mode) ? (uint64_t)from->st_size : 0;
     out->identity = (uint64_t)from->st_dev * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)from->st_ino;
-    out->modified_us =
-        (int64_t)from->st_mtim.tv_sec * MR_SECOND + from->st_mtim.tv_nsec / 1000;
+    out->modified_us = (int64_t)from->st_mtim.tv_sec * MR_SECOND + from->st_mtim.tv_nsec / 1000;
     if (S_ISREG(from->st_mode) || S_ISBLK(from->st_mode)) {
         out->kind = MR_FILE_REGULAR;
     } else if (S_ISDIR(from->st_mode)) {
@@ -169,8 +170,8 @@ static bool reserve_file(struct posix_disk *disk, uint32_t fd)
 
     if (fd < disk->file_room) return true;
     while (room <= fd) room *= 2;
-    grown = mr_realloc(disk->heap, disk->files, disk->file_room * sizeof *grown,
-                       room * sizeof *grown);
+    grown =
+        mr_realloc(disk->heap, disk->files, disk->file_room * sizeof *grown, room * sizeof *grown);
     if (grown == NULL) return false;
     memset(grown + disk->file_room, 0, (room - disk->file_room) * sizeof *grown);
     disk->files = grown;
@@ -360,8 +361,8 @@ static bool try_transfer(struct posix_disk *disk, struct mr_disk_request *reques
 
 static void do_sync_directory(struct posix_disk *disk, struct mr_disk_request *request)
 {
-    int fd = open(request->path[0] != '\0' ? request->path : ".",
-                  O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd =
+        open(request->path[0] != '\0' ? request->path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int result;
 
     if (fd < 0) {
@@ -507,11 +508,11 @@ static void disk_submit(struct mr_disk *interface, struct mr_disk_request *reque
     switch (request->op) {
     case MR_DISK_OPEN_READ: do_open_read(disk, request); break;
     case MR_DISK_CREATE:
-        keep_open(disk, request, open(request->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+        keep_open(disk, request,
+                  open(request->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
         break;
     case MR_DISK_OPEN_OUTPUT:
-        keep_open(disk, request,
-                  open(request->path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+        keep_open(disk, request, open(request->path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
         break;
     case MR_DISK_INFO: do_info(disk, request); break;
     case MR_DISK_READ:

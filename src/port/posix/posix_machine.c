@@ -40,9 +40,10 @@ static bool group_path(const char *controller, char *out, size_t room)
         if (end != NULL) *end = '\0';
         if (second != NULL) {
             size_t width = (size_t)(second - first - 1);
-            bool match = v2 ? width == 0 : width >= strlen(controller) &&
-                                               strstr(first + 1, controller) != NULL &&
-                                               strstr(first + 1, controller) < second;
+            bool match = v2 ? width == 0
+                            : width >= strlen(controller) &&
+                                  strstr(first + 1, controller) != NULL &&
+                                  strstr(first + 1, controller) < second;
 
             if (match) {
                 (void)snprintf(out, room, "%s", second + 1);

@@ -6,10 +6,11 @@
 
 void mr_panic(const char *file, int line, const char *what)
 {
-    (void)fprintf(stderr,
-                  "millrace: internal error at %s:%d: %s\n"
-                  "This is a bug in millrace, not in the job or its data. The process stops here.\n",
-                  file, line, what);
+    (void)fprintf(
+        stderr,
+        "millrace: internal error at %s:%d: %s\n"
+        "This is a bug in millrace, not in the job or its data. The process stops here.\n",
+        file, line, what);
     (void)fflush(stderr);
     abort();
 }

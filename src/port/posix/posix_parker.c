@@ -1,7 +1,7 @@
 /* posix_parker.c - parking places of worker threads: a mutex, a condition and a token each.
  *
- * A wake leaves a token; a park that finds one takes it and does not wait. So a wake before a park is
- * not lost, and two wakes are as good as one.
+ * A wake leaves a token; a park that finds one takes it and does not wait. So a wake before a park
+ * is not lost, and two wakes are as good as one.
  */
 #include "base/assert.h"
 #include "port/posix/posix_internal.h"
