@@ -326,6 +326,8 @@ static enum mr_status run_workers(struct run *run, struct mr_error *err)
     if (threads == NULL) return mr_error_nomem(err, "threads", count * sizeof *threads);
     run_threads(run, threads, count);
     mr_free(job->heap, threads, count * sizeof *threads);
+    /* The threads may have ended before anybody looked, but not the job: nothing is visible yet. */
+    if (atomic_load(&job->cancelled)) fail_run(run, MR_E_CANCELLED, "the job was cancelled");
     return MR_OK;
 }
 

@@ -166,7 +166,9 @@ void mr_split_clock_open(struct mr_split_clock *clock, uint32_t split, int64_t l
     mr_assert(clock->open_count < MR_OPEN_SPLITS_MAX);
     mr_assert(find(clock, split) == NULL);
     clock->open[clock->open_count++] =
-        (struct mr_split_clock_entry){split, MR_TIME_MIN, lower_bound_us};
+        (struct mr_split_clock_entry){.split = split,
+                                      .max_seen_us = MR_TIME_MIN,
+                                      .lower_bound_us = lower_bound_us};
 }
 
 void mr_split_clock_close(struct mr_split_clock *clock, uint32_t split)
@@ -202,17 +204,52 @@ void mr_split_clock_rows(struct mr_split_clock *clock, uint32_t split, const int
         max_seen = MR_MAX(max_seen, times_us[i]);
     }
     entry->max_seen_us = max_seen;
+    if (count > 0) {
+        entry->rows_since_tick = true;
+        entry->idle = false;
+    }
+}
+
+void mr_split_clock_tick(struct mr_split_clock *clock, struct mr_ptime now, int64_t idle_us)
+{
+    for (uint32_t i = 0; i < clock->open_count; i++) {
+        struct mr_split_clock_entry *entry = &clock->open[i];
+
+        if (entry->rows_since_tick || !entry->ticked) {
+            entry->active = now;
+            entry->ticked = true;
+            entry->rows_since_tick = false;
+        } else if (idle_us > 0 && now.us - entry->active.us >= idle_us) {
+            entry->idle = true;
+        }
+    }
+}
+
+bool mr_split_clock_idle(const struct mr_split_clock *clock)
+{
+    if (clock->open_count == 0 || clock->pending_bound_us != MR_TIME_MAX) return false;
+    for (uint32_t i = 0; i < clock->open_count; i++) {
+        if (!clock->open[i].idle) return false;
+    }
+    return true;
 }
 
 int64_t mr_split_clock_now(struct mr_split_clock *clock)
 {
     int64_t least = clock->pending_bound_us;
+    int64_t greatest_idle = MR_TIME_MIN;
 
     for (uint32_t i = 0; i < clock->open_count; i++) {
         const struct mr_split_clock_entry *entry = &clock->open[i];
+        int64_t time = promise(entry->max_seen_us, clock->delay_us, entry->lower_bound_us);
 
-        least = MR_MIN(least, promise(entry->max_seen_us, clock->delay_us, entry->lower_bound_us));
+        if (entry->idle) {
+            greatest_idle = MR_MAX(greatest_idle, time);
+        } else {
+            least = MR_MIN(least, time);
+        }
     }
+    if (mr_split_clock_idle(clock)) least = greatest_idle;
     clock->output_us = MR_MAX(clock->output_us, least);
     return clock->output_us;
 }

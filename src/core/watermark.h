@@ -66,12 +66,18 @@ void mr_watermark_check(const struct mr_watermark *wm);
 
 /* The watermark of one reader over its splits: unopened splits hold it at their declared lower
  * bound, open ones at max(lower bound, greatest event time seen - delay), closed ones do not count.
+ * An open split that is silent for long is idle and does not count either; when all open ones are
+ * and none is pending, the greatest of them decides (the three-state rule, within one reader).
  * Splits speak by number; open ones are few (at most MR_OPEN_SPLITS_MAX). */
 #define MR_OPEN_SPLITS_MAX 64u
 struct mr_split_clock_entry {
     uint32_t split;
     int64_t max_seen_us; /* MR_TIME_MIN: no row yet */
     int64_t lower_bound_us;
+    struct mr_ptime active; /* processing time of the last tick with rows, or of the first tick */
+    bool ticked;            /* active is valid */
+    bool rows_since_tick;
+    bool idle;
 };
 struct mr_split_clock {
     struct mr_split_clock_entry open[MR_OPEN_SPLITS_MAX];
@@ -90,6 +96,11 @@ void mr_split_clock_close(struct mr_split_clock *clock, uint32_t split);
  * it alone). Times of null rows must have been removed before. */
 void mr_split_clock_rows(struct mr_split_clock *clock, uint32_t split, const int64_t *times_us,
                          uint32_t count, int64_t *out_watermarks);
+/* Time passes: rows since the last tick make a split active, silence for idle_us makes it idle.
+ * idle_us 0: never. */
+void mr_split_clock_tick(struct mr_split_clock *clock, struct mr_ptime now, int64_t idle_us);
+/* True if splits are open, all of them idle, and none is pending. */
+bool mr_split_clock_idle(const struct mr_split_clock *clock);
 /* min over pending and open, never back; MR_TIME_MAX when there is nothing left. */
 int64_t mr_split_clock_now(struct mr_split_clock *clock);
 

@@ -400,6 +400,49 @@ MR_TEST(split_clock, when_two_splits_are_open_then_the_slower_decides)
 }
 
 /* Lateness per split must not depend on how rows are cut into batches: row by row = all at once. */
+/* One silent partition must not hold back the others of the same reader. */
+MR_TEST(split_clock, when_one_split_is_silent_then_the_others_decide)
+{
+    struct mr_split_clock clock;
+    const int64_t fast[] = {500, 900};
+    const int64_t slow[] = {100};
+
+    mr_split_clock_init(&clock, 0);
+    mr_split_clock_open(&clock, 1, MR_TIME_MIN);
+    mr_split_clock_open(&clock, 2, MR_TIME_MIN);
+    mr_split_clock_open(&clock, 3, MR_TIME_MIN); /* never says anything */
+    mr_split_clock_rows(&clock, 1, fast, 1, NULL);
+    mr_split_clock_rows(&clock, 2, slow, 1, NULL);
+    mr_split_clock_tick(&clock, (struct mr_ptime){1000}, 50);
+    MR_EXPECT_EQ_INT(mr_split_clock_now(&clock), MR_TIME_MIN);
+    mr_split_clock_rows(&clock, 1, fast + 1, 1, NULL);
+    mr_split_clock_tick(&clock, (struct mr_ptime){1050}, 50);
+    MR_EXPECT(!mr_split_clock_idle(&clock));
+    MR_EXPECT_EQ_INT(mr_split_clock_now(&clock), 900); /* 2 and 3 are idle */
+    mr_split_clock_tick(&clock, (struct mr_ptime){1100}, 50);
+    MR_EXPECT(mr_split_clock_idle(&clock));
+    MR_EXPECT_EQ_INT(mr_split_clock_now(&clock), 900); /* the greatest, not the end of time */
+    mr_split_clock_rows(&clock, 2, slow, 1, NULL);     /* back, and behind: the output stays */
+    MR_EXPECT(!mr_split_clock_idle(&clock));
+    MR_EXPECT_EQ_INT(mr_split_clock_now(&clock), 900);
+}
+
+/* A split that nobody has opened yet is not silent. */
+MR_TEST(split_clock, when_all_open_splits_are_silent_then_a_pending_one_still_holds)
+{
+    struct mr_split_clock clock;
+    const int64_t time = 500;
+
+    mr_split_clock_init(&clock, 0);
+    mr_split_clock_pending(&clock, 70);
+    mr_split_clock_open(&clock, 1, MR_TIME_MIN);
+    mr_split_clock_rows(&clock, 1, &time, 1, NULL);
+    mr_split_clock_tick(&clock, (struct mr_ptime){10}, 5);
+    mr_split_clock_tick(&clock, (struct mr_ptime){15}, 5);
+    MR_EXPECT(!mr_split_clock_idle(&clock));
+    MR_EXPECT_EQ_INT(mr_split_clock_now(&clock), 70);
+}
+
 MR_TEST(split_clock, watermarks_before_each_row_do_not_depend_on_the_cut)
 {
     enum { N = 500 };

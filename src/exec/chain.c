@@ -94,15 +94,18 @@ enum mr_status mr_chain_put(struct mr_chain *chain, const struct mr_item *item,
     return put_to(&chain->links[0], item, err);
 }
 
-bool mr_chain_tick(struct mr_chain *chain, int64_t now_us)
+enum mr_status mr_chain_tick(struct mr_chain *chain, int64_t now_us, bool *out_told,
+                             struct mr_error *err)
 {
     struct mr_item tick = {.tag = MR_ITEM_TICK, .time_us = now_us};
     uint32_t head = first_taker(chain);
     uint32_t active = last_active(chain);
 
-    if (head >= chain->count || chain->links[head].done) return false;
-    if (active != chain->count && active >= head) return false;
-    return put_to(&chain->links[head], &tick, NULL) == MR_OK;
+    *out_told = false;
+    if (head >= chain->count || chain->links[head].done) return MR_OK;
+    if (active != chain->count && active >= head) return MR_OK;
+    *out_told = true;
+    return put_to(&chain->links[head], &tick, err);
 }
 
 /* (2) and (3) for what comes out of output 0. */

@@ -43,7 +43,8 @@ enum mr_status mr_chain_put(struct mr_chain *chain, const struct mr_item *item,
                             struct mr_error *err) MR_MUST_USE;
 /* Tells the operators (behind the scan, if there is one) the processing time. False: something is
  * under way there, or all is over, and nothing was told. Call mr_chain_next afterwards. */
-bool mr_chain_tick(struct mr_chain *chain, int64_t now_us);
+enum mr_status mr_chain_tick(struct mr_chain *chain, int64_t now_us, bool *out_told,
+                             struct mr_error *err) MR_MUST_USE;
 /* HAVE_OUTPUT: *out belongs to the caller and is for output out->input of operator *out_op; its tag
  * may be 0: work was done and there is more, but nothing came out yet. NEED_INPUT: put the next
  * item. BLOCKED: call again when something outside has moved. DONE: all operators are done. */

@@ -121,6 +121,15 @@ static void put(struct rig *rig, enum mr_item_tag tag, int64_t time_us)
     MR_EXPECT_OK(mr_chain_put(rig->chain, &item, NULL), NULL);
 }
 
+static bool tick(struct rig *rig, int64_t now_us)
+{
+    struct mr_error err;
+    bool told = false;
+
+    MR_EXPECT_OK(mr_chain_tick(rig->chain, now_us, &told, &err), &err);
+    return told;
+}
+
 MR_TEST(chain, items_go_through_all_operators_in_order)
 {
     struct rig rig;
@@ -192,8 +201,8 @@ MR_TEST(chain, items_of_the_inside_end_at_the_last_operator)
     open_rig(&rig, 2);
     put(&rig, MR_ITEM_SPLIT_OPEN, 0);
     MR_EXPECT_OK(run(&rig), NULL);
-    MR_EXPECT(mr_chain_tick(rig.chain, 5));
-    MR_EXPECT(!mr_chain_tick(rig.chain, 6)); /* the last one is still under way */
+    MR_EXPECT(tick(&rig, 5));
+    MR_EXPECT(!tick(&rig, 6)); /* the last one is still under way */
     MR_EXPECT_OK(run(&rig), NULL);
     MR_EXPECT_EQ_STR(rig.text, "");
     MR_EXPECT_EQ_UINT(rig.fakes[1].passed, 1);
@@ -215,7 +224,7 @@ MR_TEST(chain, a_scan_at_the_head_is_asked_without_input)
     rig.fakes[0].blocks = 1;
     MR_EXPECT_OK(run(&rig), NULL);
     MR_EXPECT_EQ_INT(rig.flow, MR_FLOW_BLOCKED);
-    MR_EXPECT(mr_chain_tick(rig.chain, 5));
+    MR_EXPECT(tick(&rig, 5));
     MR_EXPECT_OK(run(&rig), NULL);
     MR_EXPECT_EQ_STR(rig.text, "watermark 0\n");
     MR_EXPECT_EQ_INT(rig.fakes[1].item.tag, MR_ITEM_WATERMARK);

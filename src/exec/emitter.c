@@ -276,6 +276,7 @@ static void copy_origin(struct mr_batch *to, const struct mr_batch *from, uint32
     size_t bytes = to->row_count * sizeof(uint32_t);
     uint32_t *rows;
 
+    to->origin.split = from->origin.split;
     if (!from->origin.known) return;
     rows = mr_batch_memory(to, bytes);
     if (rows == NULL) return; /* unknown: only messages get shorter */
@@ -431,7 +432,9 @@ void mri_set_origin(struct mr_emitter *emitter, struct mr_batch *batch)
     size_t bytes = batch->row_count * sizeof(uint32_t);
     uint32_t *rows;
 
-    if (group->input == NULL || group->row == MR_EMITTER_NO_ROW) return;
+    if (group->input == NULL) return;
+    batch->origin.split = group->input->origin.split; /* its watermark counts, mapped or not */
+    if (group->row == MR_EMITTER_NO_ROW) return;
     if (!group->input->origin.known || emitter->origin_rows == NULL) return;
     rows = mr_batch_memory(batch, bytes);
     if (rows == NULL) return; /* unknown: only messages get shorter */
@@ -538,7 +541,7 @@ static enum mr_status emit_cells(struct mr_emitter *emitter)
     bool quota_refused = false;
 
     for (;;) {
-        struct mr_builder *builder;
+        struct mr_builder *builder = NULL;
         enum mr_build build;
 
         choose_builder(emitter, quota_refused);

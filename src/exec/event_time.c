@@ -33,8 +33,7 @@ struct event_time {
     uint32_t queue_count, queue_at;
     int64_t sent_us; /* last watermark said */
     bool idle;       /* IDLE was the last word */
-    bool rows_since_tick;
-    struct mr_ptime active; /* processing time of the last tick with rows */
+    struct mr_ptime first_tick; /* NO_PTIME: none yet */
     struct resumed *resumed;
     uint32_t resumed_count, resumed_room;
     bool over;
@@ -90,7 +89,7 @@ static void open_split(struct event_time *et, uint32_t split, int64_t lower_boun
  * from behind an exchange all count for one. */
 static uint32_t split_of(struct event_time *et, const struct mr_batch *batch)
 {
-    uint32_t split = batch->origin.known ? batch->origin.split : 0;
+    uint32_t split = batch->origin.split; /* 0 where rows come from nowhere in particular */
 
     if (is_open(et, split)) return split;
     if (et->clock.open_count == MR_OPEN_SPLITS_MAX) return et->clock.open[0].split;
@@ -300,18 +299,28 @@ done:
 
 /* ---- items ---- */
 
+/* Without any split (rows from behind an exchange that have not come yet) the input as a whole is
+ * silent or not. */
+static bool silent(struct event_time *et, struct mr_ptime now, int64_t idle_us)
+{
+    if (et->clock_known) return mr_split_clock_idle(&et->clock);
+    if (et->first_tick.us == NO_PTIME) et->first_tick = now;
+    return now.us - et->first_tick.us >= idle_us;
+}
+
 /* Silence is judged by ticks: the processing time of rows is that of the next tick. */
 static void on_tick(struct event_time *et, const struct mr_item *item)
 {
     int64_t idle_us = et->op.plan->node->u.event_time.idle_us;
+    struct mr_ptime now = {item->time_us};
 
-    if (et->rows_since_tick || et->active.us == NO_PTIME) {
-        et->rows_since_tick = false;
-        et->active.us = item->time_us;
-    } else if (et->op.task->streaming && idle_us > 0 && !et->idle &&
-               item->time_us - et->active.us >= idle_us) {
-        et->idle = true;
-        enqueue(et, &(struct mr_item){.tag = MR_ITEM_IDLE});
+    if (et->op.task->streaming && idle_us > 0) {
+        mr_split_clock_tick(&et->clock, now, idle_us);
+        if (!et->idle) advance(et);
+        if (!et->idle && silent(et, now, idle_us)) {
+            et->idle = true;
+            enqueue(et, &(struct mr_item){.tag = MR_ITEM_IDLE});
+        }
     }
     enqueue(et, item);
 }
@@ -340,10 +349,7 @@ static enum mr_status event_time_put(struct mr_operator *op, const struct mr_ite
     mr_assert(et->input == NULL && et->queue_at == et->queue_count);
     et->queue_at = et->queue_count = 0;
     switch (item->tag) {
-    case MR_ITEM_BATCH:
-        et->input = item->batch;
-        et->rows_since_tick = true;
-        break;
+    case MR_ITEM_BATCH: et->input = item->batch; break;
     case MR_ITEM_WATERMARK: break; /* times are assigned anew here, so are watermarks */
     case MR_ITEM_IDLE:
         if (et->op.task->streaming && !et->idle) enqueue(et, item);
@@ -510,7 +516,7 @@ enum mr_status mr_event_time_create(struct mr_task_context *task, const struct m
     et->op = (struct mr_operator){.ops = &event_time_ops, .plan = plan, .task = task};
     mr_split_clock_init(&et->clock, plan->node->u.event_time.delay_us);
     et->sent_us = MR_TIME_MIN;
-    et->active.us = NO_PTIME;
+    et->first_tick.us = NO_PTIME;
     st = mri_rows_init(&et->rows, &et->op, err);
     if (st != MR_OK) {
         event_time_close(&et->op);

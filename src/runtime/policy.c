@@ -100,10 +100,14 @@ enum mr_status mr_policy_reject(void *self, const struct mr_reject *reject, stru
     return st;
 }
 
-static struct mr_input *find_input(struct mr_policy *policy, uint32_t node)
+/* The input that can say where a row of the batch is from; NULL: none. */
+static struct mr_input *find_input(struct mr_policy *policy, const struct mr_batch *batch)
 {
+    if (!batch->origin.known) return NULL;
     for (uint32_t i = 0; i < policy->input_count; i++) {
-        if (policy->inputs[i].node->ordinal == node) return &policy->inputs[i];
+        struct mr_input *input = &policy->inputs[i];
+        if (input->node->ordinal != batch->origin.source_id) continue;
+        return input->ops->locate != NULL ? input : NULL;
     }
     return NULL;
 }
@@ -130,8 +134,7 @@ enum mr_status mr_policy_bad_row(void *self, struct mr_operator *op, const struc
                                  uint32_t row, const struct mr_error *why, struct mr_error *err)
 {
     struct mr_policy *policy = self;
-    struct mr_input *input =
-        batch->origin.known ? find_input(policy, batch->origin.source_id) : NULL;
+    struct mr_input *input = find_input(policy, batch);
     struct mr_split nowhere = {.name = op->plan->node->id};
     struct mr_reject reject = {.split = &nowhere, .reason = why->text};
     struct mr_arena arena;

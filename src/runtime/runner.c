@@ -5,8 +5,10 @@
 #include "runtime/scan_operator.h"
 #include "runtime/sink_operator.h"
 
-/* Memory for batches that the operators of one task make: a reader's chunks, a few batches. */
+/* Memory for batches that the operators of one task make: a reader's chunks, a few batches. All
+ * tasks together take at most a quarter of the job's memory, but each at least the minimum. */
 #define TASK_QUOTA_BYTES ((size_t)4 * 1024 * 1024)
+#define TASK_QUOTA_MIN   (4 * MR_BLOCK_BYTES_MAX)
 /* Turns without progress before a worker parks, and for how long. */
 #define SPIN_TURNS 64u
 #define PARK_US MR_MILLISECOND
@@ -232,12 +234,41 @@ static void fill_context(struct mr_runner *runner, struct mr_task *task, uint32_
     };
 }
 
+static size_t task_quota(const struct mr_runner *runner)
+{
+    size_t memory = runner->plan->options.memory_bytes;
+    size_t quota = runner->options.task_quota_bytes;
+
+    if (quota != 0) return quota;
+    quota = memory == 0 ? TASK_QUOTA_BYTES : memory / 4 / runner->task_limit;
+    return MR_MAX(MR_MIN(quota, TASK_QUOTA_BYTES), TASK_QUOTA_MIN);
+}
+
+/* Operators' own memory is what channels and tasks in flight leave over: state must not starve
+ * what has to move. */
+static enum mr_status make_operator_heap(struct mr_runner *runner, struct mr_error *err)
+{
+    size_t memory = runner->plan->options.memory_bytes;
+    size_t moving = runner->plan->channel_bytes + runner->task_limit * task_quota(runner);
+
+    if (memory != 0 && memory <= moving) {
+        return mr_error_set(err, MR_E_NOMEM,
+                            "this job needs more than %zu MiB for rows on the move (%u tasks, %zu "
+                            "MiB of channels), but --memory is %zu MiB; raise it or lower --workers",
+                            moving >> 20, runner->task_limit, runner->plan->channel_bytes >> 20,
+                            memory >> 20);
+    }
+    mr_heap_init_child(&runner->operators, "operators", memory == 0 ? SIZE_MAX : memory - moving,
+                       runner->heap);
+    runner->operators_ready = true;
+    return MR_OK;
+}
+
 static enum mr_status make_task(struct mr_runner *runner, uint32_t stage, uint32_t instance,
                                 struct mr_error *err)
 {
     struct mr_task *task = &runner->tasks[runner->task_count];
     struct mr_worker *worker = &runner->workers[worker_of(runner, stage, instance)];
-    size_t quota = runner->options.task_quota_bytes;
     char *counters = mr_arena_zero(&runner->arena, sizeof *task->counters + MR_CACHE_LINE);
 
     if (counters == NULL) return mr_error_nomem(err, "counters", sizeof *task->counters);
@@ -246,10 +277,10 @@ static enum mr_status make_task(struct mr_runner *runner, uint32_t stage, uint32
     task->stage = &runner->plan->stages[stage];
     task->counters = (struct mr_counters *)(void *)counters;
     atomic_store_explicit(&task->counters->watermark_us, MR_TIME_MIN, memory_order_relaxed);
-    mr_heap_init_child(&task->heap, task->stage->ops[0].node->id, SIZE_MAX, runner->heap);
+    mr_heap_init_child(&task->heap, task->stage->ops[0].node->id, runner->operators.limit_bytes,
+                       &runner->operators);
     mr_arena_init(&task->arena, &task->heap);
-    mr_quota_init(&task->quota, runner->pool, task->stage->ops[0].node->id,
-                  quota == 0 ? TASK_QUOTA_BYTES : quota);
+    mr_quota_init(&task->quota, runner->pool, task->stage->ops[0].node->id, task_quota(runner));
     task->now = &worker->now;
     task->trace = runner->options.trace ? &runner->trace : NULL;
     fill_context(runner, task, instance);
@@ -321,6 +352,7 @@ enum mr_status mr_runner_create(struct mr_heap *heap, const struct mr_plan *plan
     MR_GOTO(make_workers(runner, err));
     MR_GOTO(make_channels(runner, err));
     MR_GOTO(make_queues(runner, err));
+    MR_GOTO(make_operator_heap(runner, err));
     MR_GOTO(make_tasks(runner, err));
     *out = runner;
     runner = NULL;
@@ -349,6 +381,7 @@ void mr_runner_destroy(struct mr_runner *runner)
         mr_arena_fini(&runner->tasks[i].arena);
         mr_heap_fini(&runner->tasks[i].heap);
     }
+    if (runner->operators_ready) mr_heap_fini(&runner->operators);
     for (uint32_t i = 0; i < runner->queue_count; i++) mr_split_queue_fini(&runner->queues[i]);
     for (uint32_t i = 0; i < runner->worker_count; i++) {
         runner->port->disk_destroy(runner->port->self, runner->workers[i].disk);

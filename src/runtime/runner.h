@@ -47,6 +47,8 @@ struct mr_runner {
     const struct mr_plan *plan;
     const struct mr_port *port;
     struct mr_runner_options options;
+    struct mr_heap operators; /* parent of all tasks' heaps; limit: what channels leave */
+    bool operators_ready;
     struct mr_arena arena;
     struct mr_pool *pool;
     struct mr_policy policy;

@@ -28,6 +28,7 @@ struct scan {
     bool pending_known;
     const struct mr_split *announce_open;  /* to be told to the chain before its first row */
     const struct mr_split *announce_close; /* ... after its last row */
+    int64_t tick_us;
 };
 
 static void count_bytes(struct scan *scan, struct open_reader *open)
@@ -125,6 +126,9 @@ static enum mr_status read_one(struct scan *scan, uint32_t index, uint32_t rows,
     *out_flow = flow == MR_SOURCE_BLOCKED ? MR_FLOW_BLOCKED : MR_FLOW_HAVE_OUTPUT;
     if (batch != NULL) {
         mr_assert(flow == MR_SOURCE_MORE);
+        /* The split is known here, whatever the source knows of the place in it. */
+        batch->origin.known = true;
+        batch->origin.split = open->split->ordinal;
         batch->origin.source_id = scan->op.plan->node->ordinal;
         mr_counter_add(scan->op.task->counters, MR_COUNTER_ROWS_IN, batch->row_count);
         *out = (struct mr_item){.tag = MR_ITEM_BATCH, .batch = batch};
@@ -148,6 +152,16 @@ static enum mr_status read_some(struct scan *scan, struct mr_item *out, enum mr_
         MR_RET(read_one(scan, scan->at, rows, out, out_flow, err));
     }
     return MR_OK;
+}
+
+/* Rows may keep this operator busy and never get far. */
+static bool tick_is_due(struct scan *scan)
+{
+    int64_t now = scan->options.now->us;
+
+    if (!scan->op.task->streaming || now < scan->tick_us + MR_BUSY_TICK_US) return false;
+    scan->tick_us = now;
+    return true;
 }
 
 /* What the chain must know before the next row; false: nothing. */
@@ -200,6 +214,10 @@ static enum mr_status scan_next(struct mr_operator *op, struct mr_item *out,
             scan->phase = SCAN_END;
             continue;
         }
+        if (tick_is_due(scan)) {
+            *out = (struct mr_item){.tag = MR_ITEM_TICK, .time_us = scan->options.now->us};
+            return MR_OK;
+        }
         out->tag = (enum mr_item_tag)0;
         MR_RET(read_some(scan, out, out_flow, err));
         if (out->tag == MR_ITEM_BATCH) return MR_OK;
@@ -237,14 +255,35 @@ static const struct mr_operator_ops scan_ops = {
     .close = scan_close,
 };
 
+/* A split that never ends would keep others from being read, so an instance keeps its share of
+ * them open: with more, the first instance to run would take all. */
+static enum mr_status readers_wanted(const struct mr_task_context *task,
+                                     const struct mr_plan_op *plan,
+                                     const struct mr_split_list *list, uint32_t *out,
+                                     struct mr_error *err)
+{
+    uint32_t share = list->count / task->instance_count;
+
+    *out = 1;
+    if (list->bounded) return MR_OK;
+    if (list->count % task->instance_count != 0) share++;
+    *out = MR_MAX(share, 1u);
+    if (share <= OPEN_READERS_MAX) return MR_OK;
+    return mr_error_set(err, MR_E_LIMIT,
+                        "source '%s' has %u partitions that do not end, but its %u instances read "
+                        "at most %u each at a time; use more workers, or fewer partitions",
+                        plan->node->id, list->count, task->instance_count, OPEN_READERS_MAX);
+}
+
 enum mr_status mr_scan_create(struct mr_task_context *task, const struct mr_plan_op *plan,
                               const struct mr_scan_options *options, struct mr_operator **out,
                               struct mr_error *err)
 {
-    /* A split that never ends would keep others from being read: keep several open then. */
-    uint32_t limit = options->input->splits.bounded ? 1 : OPEN_READERS_MAX;
-    struct scan *scan = mr_alloc_zero(task->heap, sizeof *scan);
+    uint32_t limit;
+    struct scan *scan;
 
+    MR_RET(readers_wanted(task, plan, &options->input->splits, &limit, err));
+    scan = mr_alloc_zero(task->heap, sizeof *scan);
     if (scan == NULL) return mr_error_nomem(err, "a source", sizeof *scan);
     scan->op = (struct mr_operator){.ops = &scan_ops, .plan = plan, .task = task};
     scan->options = *options;

@@ -15,6 +15,10 @@
 #include "runtime/policy.h"
 #include "runtime/split_queue.h"
 
+/* Time between two ticks while there is input: operators may see nothing of it, when those before
+ * them drop every row. Ticks flush, so these are rarer than those of a task that waits. */
+#define MR_BUSY_TICK_US (20 * MR_MILLISECOND)
+
 struct mr_scan_options {
     struct mr_input *input;
     struct mr_policy *policy;

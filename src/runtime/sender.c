@@ -136,13 +136,16 @@ static bool send_built(struct mr_sender *sender, struct target *target)
     return true;
 }
 
+/* Sends what builders hold, as far as rings have room. */
 static bool send_all_built(struct mr_sender *sender)
 {
+    bool all = true;
+
     for (uint32_t i = 0; i < sender->target_count; i++) {
-        if (!send_built(sender, &sender->targets[i])) return false;
+        all &= send_built(sender, &sender->targets[i]);
     }
-    sender->rows_waiting = false;
-    return true;
+    sender->rows_waiting = !all;
+    return all;
 }
 
 static void hash_piece(struct mr_sender *sender, const struct mr_batch *batch, uint32_t first,

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/status.h"
+#include "runtime/scan_operator.h"
 
 /* Shortest time between two ticks of a task without input. */
 #define TICK_US MR_MILLISECOND
@@ -50,76 +51,134 @@ static enum mr_status deliver(struct mr_task *task, bool *out_done, struct mr_er
     if (task->item.tag == MR_ITEM_BATCH) mr_batch_release(task->item.batch);
     if (task->item.tag == MR_ITEM_END) task->over = true; /* (3) */
     task->item.tag = (enum mr_item_tag)0;
+    task->items++;
     *out_done = true;
     return MR_OK;
 }
 
 /* While nothing comes in, time passes all the same: idleness and flushing hang on it. */
-static bool tick(struct mr_task *task)
+static enum mr_status tick(struct mr_task *task, int64_t after_us, bool *out_ticked,
+                           struct mr_error *err)
 {
-    if (!task->context.streaming || task->now->us < task->tick_us + TICK_US) return false;
-    task->tick_us = task->now->us;
-    return mr_chain_tick(task->chain, task->now->us);
-}
-
-/* Feeds the chain from the task's channels; *out_fed false: there is nothing. */
-static enum mr_status feed(struct mr_task *task, bool *out_fed, struct mr_error *err)
-{
-    struct mr_item item;
-
-    MR_RET(mr_receiver_next(&task->receiver, &item, out_fed, err));
-    if (*out_fed) return mr_chain_put(task->chain, &item, err);
-    *out_fed = tick(task);
+    *out_ticked = false;
+    if (!task->context.streaming || task->now->us < task->tick_us + after_us) return MR_OK;
+    MR_RET(mr_chain_tick(task->chain, task->now->us, out_ticked, err));
+    if (*out_ticked) task->tick_us = task->now->us;
     return MR_OK;
 }
 
-/* One move: deliver, or take from the chain, or feed it. *out_moved false: stuck for now. */
-static enum mr_status move(struct mr_task *task, bool *out_moved, struct mr_error *err)
+/* What a move came to. A tick alone is no progress: a worker with nothing else to do may sleep. */
+enum moved { MOVED_NOT, MOVED_TICK, MOVED };
+
+/* Feeds the chain from the task's channels. */
+static enum mr_status feed(struct mr_task *task, enum moved *out_moved, struct mr_error *err)
+{
+    struct mr_item item;
+    bool did;
+
+    *out_moved = MOVED_TICK;
+    MR_RET(tick(task, MR_BUSY_TICK_US, &did, err));
+    if (did) return MR_OK;
+    MR_RET(mr_receiver_next(&task->receiver, &item, &did, err));
+    task->items += did;
+    *out_moved = MOVED;
+    if (did) return mr_chain_put(task->chain, &item, err);
+    MR_RET(tick(task, TICK_US, &did, err));
+    *out_moved = did ? MOVED_TICK : MOVED_NOT;
+    return MR_OK;
+}
+
+static enum mr_status wait_for_room(struct mr_task *task, enum moved *out_moved,
+                                    struct mr_error *err)
+{
+    bool ticked;
+
+    mr_counter_add(task->counters, MR_COUNTER_BLOCKED, 1);
+    MR_RET(tick(task, TICK_US, &ticked, err));
+    *out_moved = ticked ? MOVED_TICK : MOVED_NOT;
+    return MR_OK;
+}
+
+/* One move: deliver, or take from the chain, or feed it. */
+static enum mr_status move(struct mr_task *task, enum moved *out_moved, struct mr_error *err)
 {
     enum mr_flow flow;
     struct mr_item item = {.tag = (enum mr_item_tag)0};
     uint32_t op = 0;
+    bool done;
 
-    *out_moved = false;
-    if (task->item.tag != 0) return deliver(task, out_moved, err);
+    *out_moved = MOVED_NOT;
+    task->waits = true;
+    if (task->item.tag != 0) {
+        MR_RET(deliver(task, &done, err));
+        if (done) *out_moved = MOVED;
+        return MR_OK;
+    }
     MR_RET(mr_chain_next(task->chain, &item, &op, &flow, err));
     switch (flow) {
     case MR_FLOW_HAVE_OUTPUT:
         if (task->trace != NULL) trace_item(task, &item);
-        *out_moved = true;
+        *out_moved = MOVED;
         if (!leaves_chain(&item)) return MR_OK;
         task->item = item;
         task->item_op = op;
         task->edge_at = 0;
         task->offered = false;
         return MR_OK;
-    case MR_FLOW_NEED_INPUT: return feed(task, out_moved, err);
-    case MR_FLOW_BLOCKED:
-        mr_counter_add(task->counters, MR_COUNTER_BLOCKED, 1);
-        *out_moved = tick(task);
-        return MR_OK;
+    case MR_FLOW_NEED_INPUT: task->waits = false; return feed(task, out_moved, err);
+    case MR_FLOW_BLOCKED: return wait_for_room(task, out_moved, err);
     case MR_FLOW_DONE: task->over = true; return MR_OK;
     }
     MR_UNREACHABLE();
+}
+
+static uint64_t refusals(const struct mr_task *task)
+{
+    uint64_t sum = 0;
+
+    for (const struct mr_heap *heap = task->heap.parent; heap != NULL; heap = heap->parent) {
+        sum += atomic_load_explicit(&heap->failed_count, memory_order_relaxed);
+    }
+    return sum;
+}
+
+/* Back-pressure ends when others go on; memory that state has taken does not come back. */
+static enum mr_status judge_hunger(struct mr_task *task, uint64_t refused_before,
+                                   struct mr_error *err)
+{
+    bool hungry = task->waits && !task->over && refusals(task) != refused_before;
+
+    if (!hungry || task->hungry_us == 0 || task->hungry_at != task->items) {
+        task->hungry_us = hungry ? task->now->us : 0;
+        task->hungry_at = task->items;
+        return MR_OK;
+    }
+    if (task->now->us - task->hungry_us < MR_HUNGRY_US) return MR_OK;
+    return mr_error_set(err, MR_E_NOMEM,
+                        "operator '%s': the job's memory is used up, and nothing comes back; raise "
+                        "--memory or lower --workers",
+                        task->stage->ops[task->stage->op_count - 1].node->id);
 }
 
 enum mr_status mr_task_step(struct mr_task *task, enum mr_progress *out_progress,
                             struct mr_error *err)
 {
     bool any = false;
+    uint64_t refused = refusals(task);
 
     mr_assert(!task->over);
     for (uint32_t i = 0; i < MR_STEP_ITEMS && !task->over; i++) {
-        bool moved;
+        enum moved moved;
         MR_RET(move(task, &moved, err));
-        any |= moved;
-        if (!moved) break;
+        any |= moved == MOVED;
+        if (moved == MOVED_NOT) break;
     }
     mr_counter_add(task->counters, MR_COUNTER_STEPS, 1);
     for (uint32_t i = 0; i < task->sender_count && !task->over; i++) {
         /* Idle: what is there leaves now. Busy: after some turns. */
         any |= any ? mr_sender_turn(task->senders[i]) : mr_sender_flush(task->senders[i]);
     }
+    MR_RET(judge_hunger(task, refused, err));
     *out_progress = task->over ? MR_PROGRESS_OVER : any ? MR_PROGRESS_MADE : MR_PROGRESS_NONE;
     return MR_OK;
 }

@@ -20,6 +20,9 @@
 #include "runtime/sender.h"
 
 #define MR_STEP_ITEMS 8u
+/* A task that waits for memory may get what others give back. One that was refused it for so long
+ * without a move will never get it: others wait for this task, or hold theirs until the end. */
+#define MR_HUNGRY_US (2 * MR_SECOND)
 
 enum mr_progress { MR_PROGRESS_NONE, MR_PROGRESS_MADE, MR_PROGRESS_OVER };
 
@@ -44,6 +47,10 @@ struct mr_task {
     uint32_t edge_at;    /* next edge to offer it to */
     bool offered;        /* edge_at has it, but is not done with it */
     int64_t tick_us;
+    bool waits;          /* the last move had to wait for room or memory, not for input */
+    uint64_t items;      /* taken or delivered so far */
+    uint64_t hungry_at;  /* value of items when memory was first refused ... */
+    int64_t hungry_us;   /* ... and the time; see MR_HUNGRY_US */
     bool over;
     uint64_t *trace; /* running hash of what tasks do; NULL: not kept */
 };
