@@ -175,6 +175,7 @@ static void build(struct mr_job *job, const struct mr_arguments *arguments)
     input.path = mr_input_path(arguments);
     input.rate = mr_input_rate(arguments);
     input.binary = true;
+    input.pieces = true; /* a line may be as long as it likes: words matter, not lines */
     split.fields = &word;
     split.field_count = 1;
     lines = mr_read_text(job, &input);

@@ -7,8 +7,10 @@
  * Owns:    none.
  * Thread:  one instance of a function runs on one thread at a time, but several instances run side
  *          by side: shared `user` data must be immutable or synchronised by its owner.
- * Fails:   a function answers MR_OK or any other status; with mr_emitter_fail it says why. A failing row goes
- *          to the job's policy for bad records.
+ * Fails:   a function answers MR_OK or any other status; with mr_emitter_fail it says why. A row
+ *          whose row function, filter or aggregate fails goes to the job's policy for bad records;
+ *          what was emitted for it before stays emitted. A failing batch function or source ends
+ *          the job, and so does wrong use of an emitter.
  * Cost:    accessors are a few instructions; emitters do not allocate per row.
  */
 #ifndef MILLRACE_FUNCTION_H
@@ -21,15 +23,20 @@
 extern "C" {
 #endif
 
-/* ---- reading one row ---- */
+/* ---- reading one row ----
+ * Columns are counted from 0, in the order of the input stream. A null, a column of another type,
+ * and a number that is too high all read as 0, or no bytes: neither is an error. */
 
 struct mr_row; /* a row of a batch */
 
 MR_API bool mr_row_is_null(const struct mr_row *row, uint32_t column);
 /* bool, int8..int64, date, time, timestamps, interval; 0 for null */
 MR_API int64_t mr_row_int64(const struct mr_row *row, uint32_t column);
+/* float32, float64 */
 MR_API double mr_row_float64(const struct mr_row *row, uint32_t column);
+/* decimal, without its point: 12.34 of scale 2 is 1234 */
 MR_API struct mr_int128 mr_row_decimal(const struct mr_row *row, uint32_t column);
+/* utf8, binary */
 MR_API struct mr_bytes mr_row_bytes(const struct mr_row *row, uint32_t column);
 /* The row's event time, MR_TIME_MIN if the stream has none. */
 MR_API int64_t mr_row_time(const struct mr_row *row);
@@ -58,7 +65,10 @@ struct mr_texts {
 
 MR_API uint32_t mr_batch_rows(const struct mr_batch *batch);
 /* Arrays with one element per row. NULL if the column has another type. Batches given to functions have
- * no selection and no encodings: element i is row i. */
+ * no selection and no encodings: element i is row i. Elements of null rows mean nothing. int64s:
+ * int64, time, timestamp, timestamp_ltz, interval. int32s: int32, date. float64s: float64. texts:
+ * utf8, binary (`views` is NULL for others). The remaining types are read row by row, see struct
+ * mr_row. */
 MR_API const int64_t *mr_batch_int64s(const struct mr_batch *batch, uint32_t column);
 MR_API const int32_t *mr_batch_int32s(const struct mr_batch *batch, uint32_t column);
 MR_API const double *mr_batch_float64s(const struct mr_batch *batch, uint32_t column);
@@ -67,7 +77,7 @@ MR_API struct mr_texts mr_batch_texts(const struct mr_batch *batch, uint32_t col
 MR_API const uint64_t *mr_batch_validity(const struct mr_batch *batch, uint32_t column);
 /* Event times, NULL if the stream has none. */
 MR_API const int64_t *mr_batch_times(const struct mr_batch *batch);
-/* Any row as a row, for the accessors above. */
+/* Any row as a row, for the accessors above: struct mr_row row = {batch, i}. */
 struct mr_row {
     const struct mr_batch *batch;
     uint32_t index;
@@ -102,29 +112,36 @@ static inline struct mr_view mr_view_make(const char *data, uint32_t size_bytes,
 struct mr_emitter;
 
 /* Row form: set columns (unset ones are null), then mr_emit_row. A row that is emitted while one
- * row is processed gets that row's event time unless mr_emit_time says otherwise. */
+ * row is processed gets that row's event time unless mr_emit_time says otherwise. Batch functions
+ * may use this form too; then mr_emit_time is needed for every row if the stream has event times.
+ * int64 sets all integers (the range is checked), bool, dates, times and intervals; float64 sets
+ * both floats. */
 MR_API void mr_emit_null(struct mr_emitter *out, uint32_t column);
 MR_API void mr_emit_int64(struct mr_emitter *out, uint32_t column, int64_t value);
 MR_API void mr_emit_float64(struct mr_emitter *out, uint32_t column, double value);
 MR_API void mr_emit_decimal(struct mr_emitter *out, uint32_t column, struct mr_int128 value);
+/* Copies; at most 261,888 bytes; UTF-8 if the column is utf8. */
 MR_API void mr_emit_bytes(struct mr_emitter *out, uint32_t column, const char *data,
                           size_t size_bytes);
 MR_API void mr_emit_time(struct mr_emitter *out, int64_t event_time_us);
 MR_API enum mr_status mr_emit_row(struct mr_emitter *out) MR_MUST_USE;
 /* The emitter of side output number `output` (1, 2, ...; 0 is the main output itself). */
 MR_API struct mr_emitter *mr_emitter_side(struct mr_emitter *out, uint32_t output);
-/* Says why the function fails; returns MR_E_USER_FUNCTION. */
+/* Says why the function fails; returns MR_E_USER_FUNCTION, which the function has to return in its
+ * turn. */
 MR_API enum mr_status mr_emitter_fail(struct mr_emitter *out, const char *format, ...)
     MR_PRINTF(2, 3);
 
 /* Array form: open room for rows, write the arrays, close with the number written. `open` may be
- * repeated; rows keep their order. All columns must be written (validity starts as all valid). */
+ * repeated; rows keep their order. All columns must be written, none of the rows is null (for nulls
+ * use the row form), and columns have the types that the arrays of a batch can have. */
 MR_API enum mr_status mr_emit_open(struct mr_emitter *out, uint32_t rows_wanted,
                                    uint32_t *out_rows) MR_MUST_USE; /* 1 <= *out_rows <= wanted */
 MR_API int64_t *mr_emit_int64s(struct mr_emitter *out, uint32_t column);
 MR_API int32_t *mr_emit_int32s(struct mr_emitter *out, uint32_t column);
 MR_API double *mr_emit_float64s(struct mr_emitter *out, uint32_t column);
-/* Texts that point into the buffers of a text column of the input batch (nothing is copied). */
+/* Texts that point into the buffers of a text column of the input batch (nothing is copied). The
+ * views are trusted: one that points elsewhere, or was not written, is undefined behaviour. */
 MR_API struct mr_view *mr_emit_texts_of(struct mr_emitter *out, uint32_t column,
                                         const struct mr_batch *input, uint32_t input_column);
 MR_API int64_t *mr_emit_times(struct mr_emitter *out); /* required when the stream has event times */
@@ -145,7 +162,7 @@ struct mr_aggregate_functions {
     size_t size;       /* sizeof(struct mr_aggregate_functions) */
     size_t state_bytes; /* at most 1024 */
     void (*create)(void *user, void *state);
-    /* `row` has the aggregate's arguments as columns 0, 1, ... */
+    /* `row` has the aggregate's arguments as columns 0, 1, ...; rows with nulls come too. */
     enum mr_status (*add)(void *user, void *state, const struct mr_row *row);
     enum mr_status (*merge)(void *user, void *state, const void *other);
     /* The inverse of add on merged states; NULL: not invertible. */
@@ -154,8 +171,10 @@ struct mr_aggregate_functions {
     enum mr_status (*result)(void *user, const void *state, struct mr_emitter *out);
 };
 
-/* An own source. `open` makes one reader per partition (0..partitions-1). `read` emits up to
- * row_limit rows and says how it stands. `close` always follows a successful open. */
+/* An own source. `open` makes one reader per partition (0..partitions-1), on whatever thread reads
+ * it. `read` emits up to row_limit rows and says how it stands: MORE (as it is at first), IDLE
+ * (nothing now: it is asked again within milliseconds) or END. It must not block. `close`, which
+ * may be NULL, always follows a successful open. */
 enum mr_read_result { MR_READ_MORE, MR_READ_IDLE, MR_READ_END };
 struct mr_source_functions {
     size_t size;
@@ -167,8 +186,9 @@ struct mr_source_functions {
     void (*close)(void *reader);
 };
 
-/* An own sink: batches are handed over on one thread per instance. `finish` is called once at the
- * end of a successful run, `close` always. */
+/* An own sink: batches are handed over as to a batch function, by one thread at a time per instance
+ * (0, 1, ...; several work side by side unless `one_instance`). `finish` is called once at the end
+ * of a successful run, `close` always after a successful open; both may be NULL. */
 struct mr_sink_functions {
     size_t size;
     bool one_instance;

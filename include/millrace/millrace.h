@@ -58,7 +58,7 @@ struct mr_job_options {
     enum mr_mode mode;         /* AUTO: batch if all input is bounded */
     size_t memory_bytes;       /* 0: half of the smaller of RAM and the cgroup's limit */
     enum mr_on_error on_error; /* what happens to bad records */
-    const char *dead_letter_path;
+    const char *dead_letter_path; /* with MR_ON_ERROR_DEAD_LETTER, and only then */
     enum mr_late late;         /* by which watermark lateness is judged */
     bool no_two_stage;         /* planner switches, for experiments and tests */
     bool no_fusion;
@@ -70,7 +70,7 @@ MR_API void mr_job_destroy(struct mr_job *job); /* NULL allowed */
 
 struct mr_summary {
     uint64_t rows_in;
-    uint64_t rows_out;
+    uint64_t rows_out;       /* handed to sinks: all of them, those of late and side outputs too */
     uint64_t rows_late;
     uint64_t rows_rejected;  /* bad records and rows that could not be computed */
     uint64_t rows_no_window; /* between hopping windows */
@@ -85,15 +85,16 @@ struct mr_summary {
 /* Checks, plans and runs. Returns when the input has ended, the job failed or was cancelled
  * (MR_E_CANCELLED). A job runs once. `out` may be NULL; it is filled on failure too. */
 MR_API enum mr_status mr_job_run(struct mr_job *job, struct mr_summary *out);
-/* Asks a running job (or one that will run) to end: sinks make nothing visible, temporary files
- * are removed. Safe in signal handlers. */
+/* Asks a running job (or one that will run) to end: files do not appear, temporary ones are
+ * removed; what stdout and pipes were given is out. Safe in signal handlers. */
 MR_API void mr_job_cancel(struct mr_job *job);
 /* The first error of building or running, "" if none. Valid until destroy. */
 MR_API const char *mr_job_error(const struct mr_job *job);
 MR_API enum mr_status mr_job_status(const struct mr_job *job);
 /* Checks and plans without running; the text is the caller's to free() and NULL on failure. */
 MR_API char *mr_job_explain(struct mr_job *job, bool as_dot);
-/* Counters of every task as one JSON object; after mr_job_run. The caller's to free(). */
+/* Counters of every task as one JSON object, after mr_job_run (NULL before). The caller's to
+ * free(). */
 MR_API char *mr_job_metrics_json(struct mr_job *job);
 
 /* ---- expressions: made in a job, used in any number of its transforms ---- */
@@ -101,7 +102,7 @@ MR_API char *mr_job_metrics_json(struct mr_job *job);
 MR_API struct mr_expr *mr_col(struct mr_job *job, const char *name);
 MR_API struct mr_expr *mr_int(struct mr_job *job, int64_t value);
 MR_API struct mr_expr *mr_float(struct mr_job *job, double value);
-MR_API struct mr_expr *mr_text(struct mr_job *job, const char *value);
+MR_API struct mr_expr *mr_text(struct mr_job *job, const char *value); /* UTF-8; NULL: null */
 MR_API struct mr_expr *mr_bool(struct mr_job *job, bool value);
 MR_API struct mr_expr *mr_null(struct mr_job *job, enum mr_type type);
 MR_API struct mr_expr *mr_interval(struct mr_job *job, int64_t us);
@@ -124,6 +125,8 @@ MR_API struct mr_expr *mr_call3(struct mr_job *job, const char *name, struct mr_
 MR_API struct mr_expr *mr_case(struct mr_job *job, struct mr_expr *const *when,
                                struct mr_expr *const *then, uint32_t count,
                                struct mr_expr *otherwise);
+/* To any type but decimal, which has a call of its own. A value that does not fit: mr_cast fails
+ * the row, mr_try_cast gives null. */
 MR_API struct mr_expr *mr_cast(struct mr_job *job, struct mr_expr *a, enum mr_type type);
 MR_API struct mr_expr *mr_cast_decimal(struct mr_job *job, struct mr_expr *a, uint8_t precision,
                                        uint8_t scale);
@@ -138,6 +141,9 @@ struct mr_read_text_options {
     const char *path;
     bool binary; /* any bytes: `line` is binary; otherwise it is utf8 and checked */
     uint32_t rate; /* rows per second; 0: as fast as possible */
+    /* A line of more than 261,888 bytes is a bad record; with `pieces` it comes as several rows, cut at
+     * white space: for whoever looks for words, not lines. */
+    bool pieces;
 };
 MR_API struct mr_stream *mr_read_text(struct mr_job *job,
                                       const struct mr_read_text_options *options);
@@ -155,7 +161,8 @@ struct mr_read_csv_options {
 };
 MR_API struct mr_stream *mr_read_csv(struct mr_job *job, const struct mr_read_csv_options *options);
 
-/* Rows out of nothing: columns n, ts, key, value; the event time is ts. */
+/* Rows out of nothing: columns n (int64), ts (timestamp_ltz), key and value (int64), none of them
+ * null. The event time is ts; nothing is late. */
 struct mr_generate_options {
     size_t size;
     uint64_t rows; /* 0: without end */
@@ -168,7 +175,9 @@ struct mr_generate_options {
 MR_API struct mr_stream *mr_generate(struct mr_job *job, const struct mr_generate_options *options);
 
 /* An own source. `with_event_time`: every row is given its time by mr_emit_time, in ascending order
- * within a partition. For times out of order emit them as a column and use mr_assign_event_time. */
+ * within a partition: the watermark follows without delay, so in streaming mode a row that goes
+ * back may be late. For times out of order say by how much:
+ * mr_assign_event_time(stream, mr_event_time(job), delay_us, 0), or emit them as a column. */
 MR_API struct mr_stream *mr_read_source(struct mr_job *job, const char *id,
                                         const struct mr_source_functions *functions, void *user,
                                         const struct mr_field *fields, uint32_t field_count,
@@ -214,8 +223,10 @@ MR_API struct mr_stream *mr_filter_rows(struct mr_stream *in, mr_row_filter_fn f
 /* Rows of all inputs, whose columns must be equal. */
 MR_API struct mr_stream *mr_union(struct mr_stream *const *inputs, uint32_t count);
 
-/* Keys and windows say how the next aggregate groups; they compute nothing themselves. Key columns
- * of the output are named as given. */
+/* Keys and windows say how the next aggregate groups; they compute nothing themselves. Between them
+ * and it only filters and event times may stand: behind a project, a function, a union or a sort
+ * they are forgotten, and without an aggregate they have no effect. A second key or window replaces
+ * the first. Key columns of the output are named as given. */
 MR_API struct mr_stream *mr_key_by(struct mr_stream *in, const struct mr_named *keys,
                                    uint32_t count);
 MR_API struct mr_stream *mr_key_by_columns(struct mr_stream *in, const char *const *names,
@@ -226,21 +237,24 @@ MR_API struct mr_stream *mr_window_hopping(struct mr_stream *in, int64_t size_us
 /* Rows less than gap_us apart (or exactly, when `touching_merge`) belong together. */
 MR_API struct mr_stream *mr_window_session(struct mr_stream *in, int64_t gap_us,
                                            bool touching_merge);
+/* These two belong to the window that was said before them. */
 MR_API struct mr_stream *mr_window_offset(struct mr_stream *in, int64_t offset_us);
 MR_API struct mr_stream *mr_allowed_lateness(struct mr_stream *in, int64_t lateness_us);
 
+/* In C++ write `struct mr_aggregate`: there is a function of that name too. */
 struct mr_aggregate {
     const char *name; /* output column */
     const char *function; /* "count", "sum", "min", "max", "avg", "first", "last"; NULL: user-defined */
     struct mr_expr *argument; /* NULL with "count": counts rows */
-    /* user-defined: */
+    /* user-defined (`argument` is not used); the table must live as long as the job: */
     const struct mr_aggregate_functions *user_functions;
     void *user;
-    struct mr_field user_result;
+    struct mr_field user_result; /* its type; the name is the one above */
     struct mr_expr *const *user_arguments; /* up to 4 */
     uint32_t user_argument_count;
 };
-/* Output: window_start and window_end (when windowed), the keys, the aggregates. */
+/* Output: window_start and window_end (when windowed), the keys, the aggregates. No aggregates: the
+ * distinct keys. */
 MR_API struct mr_stream *mr_aggregate(struct mr_stream *in, const struct mr_aggregate *aggregates,
                                       uint32_t count);
 /* Rows that came too late for every window of the aggregate that made this stream; same columns as
@@ -251,7 +265,7 @@ MR_API struct mr_stream *mr_side_output(struct mr_stream *mapped, uint32_t outpu
 
 struct mr_sort_key {
     struct mr_expr *expr;
-    bool descending; /* nulls are low */
+    bool descending; /* nulls are low: first, or last when descending */
 };
 /* The whole (bounded) input in order, or its first `limit` rows. */
 MR_API struct mr_stream *mr_sort(struct mr_stream *in, const struct mr_sort_key *keys,
@@ -263,7 +277,8 @@ MR_API struct mr_stream *mr_top(struct mr_stream *in, const struct mr_sort_key *
 
 enum mr_format { MR_OUTPUT_AUTO, MR_OUTPUT_TABLE, MR_OUTPUT_CSV, MR_OUTPUT_NDJSON };
 /* path NULL or "-": stdout. A name: that file, complete or not at all. A name ending in '/': a
- * directory of parts. AUTO: a table on a terminal, else csv. */
+ * directory of parts, new or empty. Every sink needs a path of its own. AUTO: a table on a
+ * terminal, else csv. */
 struct mr_write_options {
     size_t size;
     const char *path;
@@ -276,9 +291,10 @@ MR_API void mr_write_sink(struct mr_stream *in, const char *id,
 
 /* ---- jobs as commands ---- */
 
-/* The options that every job's command line has: --workers, --memory, --mode, --input, --output,
- * --output-format, --on-error, --late, --rate, --watermark-delay, --quiet, --explain, --metrics-json,
- * --help, and those of `extra`. Names and help texts are static. */
+/* The options that every job's command line has: --workers, --memory, --mode, --output,
+ * --output-format, --on-error, --late, --quiet, --explain, --metrics-json, --help; with
+ * `needs_input` --input and --rate, with `watermark_delay` --watermark-delay; and those of
+ * `options`. Names and help texts are static. */
 enum mr_option_kind {
     MR_OPTION_FLAG,          /* no value */
     MR_OPTION_TEXT,
@@ -306,7 +322,8 @@ struct mr_command {
     uint32_t option_count;
 };
 struct mr_arguments; /* parsed command line */
-/* Any option by its name, "input" or an own one: the value given, else the default, else NULL. */
+/* Any option by its name, "input" or an own one: the value given, else the default, else NULL. A
+ * name that the command does not have is an error of the job. */
 MR_API const char *mr_argument(const struct mr_arguments *arguments, const char *name);
 /* Numbers, bytes, and durations in microseconds; 0 without value and default. */
 MR_API int64_t mr_argument_number(const struct mr_arguments *arguments, const char *name);

@@ -31,7 +31,9 @@ struct mr_stream *mr_read_text(struct mr_job *job, const struct mr_read_text_opt
         return NULL;
     }
     st = mr_text_source(job->heap,
-                        &(struct mr_text_options){.path = options->path, .binary = options->binary},
+                        &(struct mr_text_options){.path = options->path,
+                                                  .binary = options->binary,
+                                                  .pieces = options->pieces},
                         &source, &err);
     return add_built(job, st, &source, false, options->rate, &err);
 }

@@ -34,6 +34,7 @@ struct mr_sink {
 struct mr_text_options {
     const char *path;
     bool binary;
+    bool pieces; /* a longer line is cut at white space (which is dropped) instead of rejected */
 };
 enum mr_status mr_text_source(struct mr_heap *heap, const struct mr_text_options *options,
                               struct mr_source *out, struct mr_error *err) MR_MUST_USE;

@@ -95,8 +95,11 @@ class AnyBytes(Case):
         line = b" ".join(b"%d" % (i % 1000) for i in range(60_000))
         self.check(line + b"\n" + line, "--workers=2")
 
-    def test_a_line_beyond_the_limit_is_a_bad_record(self):
-        path = self.write("x.txt", b"first line\n" + b"word " * 100_000 + b"\nlast line\n")
+    def test_a_text_without_any_newline(self):
+        self.check(b" ".join(b"%d" % (i % 4000) for i in range(400_000)), "--workers=2")
+
+    def test_a_word_beyond_the_limit_is_a_bad_record(self):
+        path = self.write("x.txt", b"first line\n" + b"word" * 100_000 + b"\nlast line\n")
         done = harness.run("wordcount", "--input", path)
         self.ends_with(1, done, "x.txt:2: ", "longer than")
         done = harness.run("wordcount", "--input", path, "--on-error=skip")

@@ -15,7 +15,7 @@
 
 #define LINE_BYTES_MAX ((uint32_t)MR_TEXT_BYTES_MAX)
 /* Positions are found a group of 64 words at a time, so there may be as many too much. */
-#define POSITIONS       (MR_BATCH_ROWS + MRI_SCAN_WORDS * MRI_SCAN_BYTES + MRI_SCAN_PAD)
+#define POSITIONS       (MR_BATCH_ROWS + MRI_SCAN_WORDS * MRI_SCAN_BYTES + MRI_SCAN_PAD + 1)
 #define TAIL_READ_BYTES ((size_t)16 * 1024) /* behind a split's end, to finish its last line */
 
 _Static_assert(LINE_BYTES_MAX <= MRI_RECORD_BYTES_MAX, "the longest line fits a chunk");
@@ -24,6 +24,7 @@ struct text_spec {
     struct mr_heap *heap;
     char *path;
     bool binary;
+    bool pieces; /* long lines are cut at white space */
     uint64_t split_bytes;
     struct mri_files files;
     struct mri_places places;
@@ -41,6 +42,7 @@ struct text_reader {
     uint32_t scanned; /* newlines before this place in the chunk were found */
     bool high;        /* bytes above 0x7f were seen among those scanned since the last fill */
     bool skipping;    /* bytes up to the next newline are not ours, or belong to a rejected line */
+    bool continues; /* what begins at chunk.begin is the rest of a line that was cut: ours in any case */
     bool done;
     uint32_t squeeze; /* halvings of the batch, while memory is short */
     uint32_t position_at;
@@ -158,6 +160,42 @@ static enum mr_status reject(struct text_reader *reader, uint32_t size_bytes, co
     return reader->context.reject(reader->context.reject_self, &bad, err);
 }
 
+static bool is_white(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Where a long line that begins at chunk.begin may be cut: the last white space that leaves a piece of legal
+ * length. False: there is none, it is one long word. */
+static bool cut_place(const struct text_reader *reader, uint32_t *out_place)
+{
+    const struct mri_chunk *chunk = &reader->chunk;
+    uint32_t at = MR_MIN(chunk->end, chunk->begin + LINE_BYTES_MAX + 1);
+
+    while (at > chunk->begin) {
+        if (!is_white(chunk->data[--at])) continue;
+        *out_place = at;
+        return true;
+    }
+    return false;
+}
+
+/* A long line that comes in pieces: the first piece ends like a line, at a white space. Only one line
+ * of a chunk can be long, and it is the first that is left. */
+static void cut_long(struct text_reader *reader)
+{
+    uint32_t *next = reader->positions + reader->position_at;
+    uint32_t left = reader->position_count - reader->position_at;
+    uint32_t place;
+
+    if (!reader->spec->pieces || reader->skipping) return;
+    if (left > 0 && *next - reader->chunk.begin <= LINE_BYTES_MAX) return;
+    if (!cut_place(reader, &place)) return;
+    memmove(next + 1, next, left * sizeof *next);
+    *next = place;
+    reader->position_count++;
+}
+
 /* The chunk is full and has no newline: the line is too long, what follows belongs to it. */
 static enum mr_status reject_long(struct text_reader *reader, struct mr_error *err)
 {
@@ -192,8 +230,9 @@ static enum mr_status read_on(struct text_reader *reader, struct mr_quota *quota
     if (reader->skipping && !chunk->reading) chunk->begin = chunk->end;
     MR_RET(mri_chunk_fill(chunk, &reader->input, quota, bytes_to_read(reader), out_fill, err));
     reader->scanned -= (uint32_t)(chunk->base - base); /* what moved, moved to the front */
-    if (*out_fill == MRI_FILL_FULL) MR_RET(reject_long(reader, err));
-    return MR_OK;
+    if (*out_fill != MRI_FILL_FULL) return MR_OK;
+    cut_long(reader);
+    return reader->position_count > 0 ? MR_OK : reject_long(reader, err);
 }
 
 /* Makes sure that at least one line is there, reading once if need be. False: not yet or no
@@ -294,11 +333,14 @@ static enum mr_status take_lines_checked(struct text_reader *reader, struct text
     uint64_t first_row = into->batch->origin.first_row;
 
     while (into->rows < into->room && reader->position_at < reader->position_count &&
-           mri_chunk_offset(chunk, chunk->begin) < reader->limit) {
-        uint32_t end = reader->positions[reader->position_at];
-        uint32_t size = end - chunk->begin;
+           (reader->continues || mri_chunk_offset(chunk, chunk->begin) < reader->limit)) {
         const char *data = chunk->data + chunk->begin;
         const char *fault;
+        uint32_t end, size;
+
+        cut_long(reader);
+        end = reader->positions[reader->position_at];
+        size = end - chunk->begin;
 
         if (size > 0 && data[size - 1] == '\r') size--;
         fault = fault_of(reader, data, size);
@@ -318,6 +360,7 @@ static enum mr_status take_lines_checked(struct text_reader *reader, struct text
         }
         reader->row++;
         reader->position_at++;
+        reader->continues = chunk->data[end] != '\n';
         chunk->begin = end + 1;
     }
     return MR_OK;
@@ -334,7 +377,8 @@ static void take_lines_fast(struct text_reader *reader, struct text_batch *into)
     uint32_t longest = 0;
     uint32_t i;
 
-    for (i = 0; i < count && chunk->base + begin < reader->limit; i++) {
+    for (i = 0; i < count && ((i == 0 && reader->continues) || chunk->base + begin < reader->limit);
+         i++) {
         uint32_t size = ends[i] - begin;
 
         size -= size > 0 && data[ends[i] - 1] == '\r';
@@ -342,6 +386,8 @@ static void take_lines_fast(struct text_reader *reader, struct text_batch *into)
         longest = MR_MAX(longest, size);
         begin = ends[i] + 1;
     }
+    /* Where a line was cut, that is the only position there is. */
+    if (i > 0) reader->continues = data[ends[i - 1]] != '\n';
     into->rows = i;
     into->far = longest > MR_VIEW_INLINE;
     reader->row += i;
@@ -370,6 +416,7 @@ static enum mr_status take_lines(struct text_reader *reader, struct text_batch *
     struct mri_chunk *chunk = &reader->chunk;
     uint32_t begin = chunk->begin, position = reader->position_at;
     uint64_t row = reader->row;
+    bool continues = reader->continues;
     uint32_t last = reader->positions[reader->position_count - 1];
 
     if ((reader->high && !reader->spec->binary) || last - begin > LINE_BYTES_MAX) {
@@ -383,6 +430,7 @@ static enum mr_status take_lines(struct text_reader *reader, struct text_batch *
         chunk->begin = begin;
         reader->position_at = position;
         reader->row = row;
+        reader->continues = continues;
     }
     return MR_OK;
 }
@@ -421,7 +469,8 @@ static bool at_limit(struct text_reader *reader)
 {
     const struct mri_chunk *chunk = &reader->chunk;
 
-    if (!reader->skipping && mri_chunk_offset(chunk, chunk->begin) >= reader->limit) {
+    if (!reader->skipping && !reader->continues &&
+        mri_chunk_offset(chunk, chunk->begin) >= reader->limit) {
         reader->done = true;
     }
     return reader->done;
@@ -575,6 +624,7 @@ enum mr_status mr_text_source(struct mr_heap *heap, const struct mr_text_options
     }
     spec->heap = heap;
     spec->binary = options->binary;
+    spec->pieces = options->pieces;
     spec->split_bytes = MR_SPLIT_BYTES;
     *out = (struct mr_source){&text_ops, spec, schema};
     return MR_OK;

@@ -132,6 +132,53 @@ MR_TEST(text_source, lines_above_the_limit_are_rejected_once_and_reading_goes_on
     }
 }
 
+/* For whoever looks for words: a line without end is cut between them, never in one. */
+MR_TEST(text_source, long_lines_in_pieces_keep_every_word_whole)
+{
+    const size_t size = (size_t)3 << 20;
+    char *text = malloc(size + 1);
+    struct mr_prng prng;
+    size_t at = 0;
+
+    mr_prng_init(&prng, 9, 1);
+    while (at < size) { /* words up to 200 kB between single spaces, a newline now and then */
+        uint64_t draw = mr_prng_below(&prng, 1000);
+        size_t word = draw < 2 ? 200000 : 1 + (size_t)draw % 12;
+
+        for (size_t i = 0; i < word && at < size; i++, at++) text[at] = (char)('a' + (i + word) % 26);
+        if (at < size) text[at++] = mr_prng_below(&prng, 60000) == 0 ? '\n' : ' ';
+    }
+    text[size - 1] = 'z';
+    for (uint32_t i = 0; i < 3; i++) {
+        struct mr_text_options options = {.path = "in", .binary = true, .pieces = true};
+        struct mr_source source;
+        struct memory_disk disk;
+        struct source_result result;
+        struct mr_error err;
+
+        MR_EXPECT_OK(mr_text_source(mr_test_heap(), &options, &source, &err), &err);
+        if (i == 1) mri_text_source_split_bytes(&source, 100000);
+        memory_disk_init(&disk, mr_test_heap());
+        memory_disk_put(&disk, "in", text, size);
+        result = run_source(&source, mr_test_heap(), &disk.disk,
+                            (struct source_run){.interleaved = i == 1, .row_limit = i == 2 ? 1 : 0});
+        MR_EXPECT_OK(result.status, &result.err);
+        MR_EXPECT_EQ_STR(result.rejects, "");
+        /* Rows come with a newline each, where the text has white space. */
+        MR_EXPECT_EQ_UINT(strlen(result.rows), size + 1);
+        for (size_t c = 0; c < size; c++) {
+            bool white = text[c] == ' ' || text[c] == '\n';
+            if (result.rows[c] != text[c] && !(white && result.rows[c] == '\n')) {
+                MR_FAIL("byte %zu differs", c);
+            }
+        }
+        free_result(&result);
+        end_source(&source);
+        memory_disk_fini(&disk);
+    }
+    free(text);
+}
+
 MR_TEST(text_source, many_chunks_with_back_pressure_lose_nothing)
 {
     static const size_t quotas[] = {32 * 1024, 600 * 1024, (size_t)2 << 20};
