@@ -1,6 +1,6 @@
 # The front door. The build itself is meson.build.
 .DEFAULT_GOAL := all
-.PHONY: all demo test tidy install clean help
+.PHONY: all demo test bench tidy install clean help
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -19,6 +19,11 @@ test:
 	@tools/setup test
 	@tools/test
 
+bench:
+	@tools/setup test
+	@$(MAKE) --no-print-directory all
+	@build/venv/bin/python bench/speed
+
 tidy:
 	@tools/tidy
 
@@ -35,6 +40,7 @@ help:
 	@echo "make          release build: bin/millrace, bin/examples/*"
 	@echo "make demo     build and show two jobs over real flights; installs missing packages"
 	@echo "make test     every test, with sanitizers, then tidy; installs missing packages"
+	@echo "make bench    word count and flights beside DuckDB on the same files; a few minutes"
 	@echo "make tidy     what a machine can check about the source"
 	@echo "make install  command, libraries, header, man pages (PREFIX=$(PREFIX), DESTDIR=)"
 	@echo "make clean    removes build/ and bin/"
