@@ -74,6 +74,7 @@ enum mr_text_format { MR_FORMAT_AUTO, MR_FORMAT_TABLE, MR_FORMAT_CSV, MR_FORMAT_
 struct mr_format_options {
     const char *path;
     enum mr_text_format format;
+    uint32_t number; /* of the job's sink, from 1: no two of a job share a temporary file */
 };
 enum mr_status mr_format_sink(struct mr_heap *heap, const struct mr_format_options *options,
                               struct mr_sink *out, struct mr_error *err) MR_MUST_USE;

@@ -46,7 +46,8 @@ enum mr_disk_op {
 enum mr_file_kind { MR_FILE_REGULAR, MR_FILE_DIRECTORY, MR_FILE_STREAM, MR_FILE_TERMINAL };
 
 struct mr_file_info {
-    enum mr_file_kind kind;
+    enum mr_file_kind kind; /* of what a link leads to */
+    bool link;              /* INFO of a path, also if it leads nowhere: a symbolic link */
     uint64_t size_bytes;
     uint64_t identity; /* device and inode folded: the same file has the same number */
     int64_t modified_us;

@@ -320,6 +320,14 @@ static enum mr_status sniff_open(struct mri_file *file, struct mr_disk *disk, ui
         MR_RET(read_at(disk, number, file->path, file->size_bytes - sizeof tail, tail, sizeof tail,
                        &tail_bytes, err));
     }
+    /* The planned size is what is read: to take it for an empty file would lose all of it. */
+    if (file->size_bytes == 0 && head_bytes > 0) {
+        return mr_error_set(err, MR_E_UNSUPPORTED,
+                            "%s has bytes but does not say how many (a device, a file of /proc, or "
+                            "one that is being written); read it through a pipe: cat ... | ... "
+                            "--input -",
+                            file->path);
+    }
     binary = mri_sniff_binary(head, head_bytes, tail_bytes == sizeof tail ? tail : NULL);
     if (binary != NULL) {
         return mr_error_set(err, MR_E_UNSUPPORTED, "%s is %s", file->path, binary);

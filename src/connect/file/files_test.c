@@ -129,6 +129,36 @@ MR_TEST(files, what_cannot_be_read_is_refused_with_its_name)
     expect_error("a.zip", MR_E_UNSUPPORTED, "unzip");
 }
 
+static void (*honest_submit)(struct mr_disk *disk, struct mr_disk_request *request);
+
+/* As the files of /proc do: bytes can be read, but the size is said to be 0. */
+static void submit_without_size(struct mr_disk *disk, struct mr_disk_request *request)
+{
+    honest_submit(disk, request);
+    request->info.size_bytes = 0;
+}
+
+MR_TEST(files, a_file_that_does_not_say_its_size_is_refused_and_not_taken_as_empty)
+{
+    struct memory_disk disk;
+    struct mri_files files;
+    struct mr_error err;
+
+    memory_disk_init(&disk, mr_test_heap());
+    memory_disk_put(&disk, "cpuinfo", "a\n", 2);
+    memory_disk_put(&disk, "nothing", "", 0);
+    honest_submit = disk.disk.submit;
+    disk.disk.submit = submit_without_size;
+    mri_files_init(&files, mr_test_heap());
+    MR_EXPECT_STATUS(mri_files_plan(&files, &disk.disk, "cpuinfo", &err), MR_E_UNSUPPORTED);
+    MR_EXPECT_CONTAINS(err.text, "cpuinfo has bytes but does not say how many");
+    mri_files_fini(&files);
+    mri_files_init(&files, mr_test_heap());
+    MR_EXPECT_OK(mri_files_plan(&files, &disk.disk, "nothing", &err), &err);
+    mri_files_fini(&files);
+    memory_disk_fini(&disk);
+}
+
 MR_TEST(files, text_that_begins_with_the_letters_of_a_magic_number_is_text)
 {
     struct memory_disk disk;

@@ -15,8 +15,9 @@ static const char *name_of(const struct mri_output *output)
 
 /* ---- open ---- */
 
-/* "dir/name" -> "dir/.name.mr-tmp-3" */
-static char *temporary_name(struct mr_heap *heap, const char *path, uint32_t instance)
+/* "dir/name" -> "dir/.name.mr-tmp-1-3" */
+static char *temporary_name(struct mr_heap *heap, const char *path, uint32_t sink,
+                            uint32_t instance)
 {
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL ? slash + 1 : path;
@@ -25,7 +26,7 @@ static char *temporary_name(struct mr_heap *heap, const char *path, uint32_t ins
 
     mr_text_init(&text, heap, 0);
     mr_text_add_bytes(&text, path, (size_t)(name - path));
-    mr_text_format(&text, ".%s.mr-tmp-%u", name, instance);
+    mr_text_format(&text, ".%s.mr-tmp-%u-%u", name, sink, instance);
     if (mr_text_status(&text) == MR_OK) copy = mr_strdup(heap, mr_text_get(&text));
     mr_text_fini(&text);
     return copy;
@@ -49,12 +50,12 @@ static void unlink_quietly(struct mr_disk *disk, const char *path)
     (void)ignored;
 }
 
-static enum mr_status open_temporary(struct mri_output *output, uint32_t instance,
-                                     struct mr_error *err)
+static enum mr_status open_temporary(struct mri_output *output, uint32_t sink,
+                                     uint32_t instance, struct mr_error *err)
 {
     enum mr_status st;
 
-    output->temporary = temporary_name(output->heap, output->path, instance);
+    output->temporary = temporary_name(output->heap, output->path, sink, instance);
     if (output->temporary == NULL) return mr_error_nomem(err, output->path, strlen(output->path));
     /* One that a killed job left behind is of no use to anybody. */
     unlink_quietly(output->disk, output->temporary);
@@ -63,16 +64,17 @@ static enum mr_status open_temporary(struct mri_output *output, uint32_t instanc
     return st;
 }
 
-static enum mr_status open_path(struct mri_output *output, uint32_t instance, struct mr_error *err)
+static enum mr_status open_path(struct mri_output *output, uint32_t sink, uint32_t instance,
+                                struct mr_error *err)
 {
     struct mr_disk_request info = {.op = MR_DISK_INFO, .path = output->path};
     struct mr_error ignored;
 
     if (mr_disk_do(output->disk, &info, &ignored) != MR_OK) {
-        return open_temporary(output, instance, err);
+        return open_temporary(output, sink, instance, err);
     }
     switch (info.info.kind) {
-    case MR_FILE_REGULAR: return open_temporary(output, instance, err);
+    case MR_FILE_REGULAR: return open_temporary(output, sink, instance, err);
     case MR_FILE_DIRECTORY:
         return mr_error_set(err, MR_E_INVALID,
                             "%s is a directory; write `%s/` to put a file per instance into it",
@@ -84,8 +86,8 @@ static enum mr_status open_path(struct mri_output *output, uint32_t instance, st
 }
 
 enum mr_status mri_output_open(struct mri_output *output, struct mr_heap *heap,
-                               struct mr_disk *disk, const char *path, uint32_t instance,
-                               struct mr_error *err)
+                               struct mr_disk *disk, const char *path, uint32_t sink,
+                               uint32_t instance, struct mr_error *err)
 {
     memset(output, 0, sizeof *output);
     output->heap = heap;
@@ -99,7 +101,7 @@ enum mr_status mri_output_open(struct mri_output *output, struct mr_heap *heap,
     }
     output->path = mr_strdup(heap, path);
     if (output->path == NULL) return mr_error_nomem(err, path, strlen(path));
-    return open_path(output, instance, err);
+    return open_path(output, sink, instance, err);
 }
 
 /* ---- writing ---- */

@@ -1,8 +1,9 @@
 /* output.h - bytes to one place: a file that appears whole or not at all, or a stream.
  *
- * A file is written under the name `.NAME.mr-tmp-<instance>` beside its final place. `finish`
- * writes and syncs all of it, `commit` renames it (which replaces what had that name), `abort`
- * removes it. Standard output, pipes and devices are written to directly.
+ * A file is written under the name `.NAME.mr-tmp-<sink>-<instance>` beside its final place.
+ * `finish` writes and syncs all of it, `commit` renames it (which replaces what had that name),
+ * `abort` removes it. The name is the same in every run, so that what a killed job left behind
+ * goes with the next one. Standard output, pipes and devices are written to directly.
  *
  * The caller appends to `fill` and then calls push; bytes are handed to the disk 64 KiB or more at
  * a time while the next ones are being made.
@@ -36,10 +37,13 @@ struct mri_output {
     uint64_t written_bytes;
 };
 
-/* `path` NULL: standard output. Ends with mri_output_close, on failure too. */
+#define MRI_OUTPUT_LETTERS 0u /* the number of the dead letters; sinks count from 1 */
+
+/* `path` NULL: standard output. `sink`: its number in the job. Ends with mri_output_close, on
+ * failure too. */
 enum mr_status mri_output_open(struct mri_output *output, struct mr_heap *heap,
-                               struct mr_disk *disk, const char *path, uint32_t instance,
-                               struct mr_error *err) MR_MUST_USE;
+                               struct mr_disk *disk, const char *path, uint32_t sink,
+                               uint32_t instance, struct mr_error *err) MR_MUST_USE;
 /* True while an earlier push waits for the disk: do not append more. */
 bool mri_output_blocked(struct mri_output *output);
 /* Hands bytes on; with `all` even a few. *out_blocked: some wait for the disk. */

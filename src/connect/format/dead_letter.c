@@ -28,7 +28,7 @@ enum mr_status mr_dead_letter_open(struct mr_heap *heap, struct mr_disk *disk, c
         mr_free(heap, letters, sizeof *letters);
         return mr_error_set(err, MR_E_IO, "no lock could be made for the dead letters");
     }
-    st = mri_output_open(&letters->output, heap, disk, path, 0, err);
+    st = mri_output_open(&letters->output, heap, disk, path, MRI_OUTPUT_LETTERS, 0, err);
     if (st != MR_OK) {
         mr_dead_letter_close(letters);
         return st;

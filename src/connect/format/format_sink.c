@@ -12,6 +12,7 @@ struct format_spec {
     struct mr_heap *heap;
     char *path; /* NULL: standard output */
     enum mr_text_format format;
+    uint32_t number; /* of the sink */
 };
 
 struct format_writer {
@@ -83,7 +84,7 @@ static enum mr_status open_part(struct format_writer *writer,
         goto done;
     }
     MR_GOTO(mri_output_open(&writer->output, context->heap, context->disk, mr_text_get(&name),
-                            context->instance, err));
+                            writer->spec->number, context->instance, err));
 done:
     mr_text_fini(&name);
     return st;
@@ -166,7 +167,7 @@ static enum mr_status format_open(void *self, const struct mr_writer_context *co
         MR_GOTO(open_part(writer, context, err));
     } else {
         MR_GOTO(mri_output_open(&writer->output, context->heap, context->disk, writer->spec->path,
-                                context->instance, err));
+                                writer->spec->number, context->instance, err));
     }
     *out = writer;
     return MR_OK;
@@ -363,6 +364,7 @@ enum mr_status mr_format_sink(struct mr_heap *heap, const struct mr_format_optio
     if (spec == NULL) return nomem(err);
     spec->heap = heap;
     spec->format = options->format;
+    spec->number = options->number;
     if (options->path != NULL && strcmp(options->path, "-") != 0) {
         spec->path = mr_strdup(heap, options->path);
         if (spec->path == NULL) {

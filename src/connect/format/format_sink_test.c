@@ -68,7 +68,7 @@ struct bench {
 static enum mr_status begin(struct bench *bench, const char *path, enum mr_text_format format,
                             struct mr_error *err)
 {
-    const struct mr_format_options options = {.path = path, .format = format};
+    const struct mr_format_options options = {.path = path, .format = format, .number = 1};
     const struct mr_writer_context context = {.heap = bench->heap,
                                               .disk = &bench->disk.disk,
                                               .instance = 0,
@@ -317,7 +317,7 @@ MR_TEST(format_sink, a_file_appears_under_its_name_by_commit_only)
 
     bench_init(&bench);
     memory_disk_put(&bench.disk, "d/out.csv", "old", 3);
-    memory_disk_put(&bench.disk, "d/.out.csv.mr-tmp-0", "left by a killed job", 20);
+    memory_disk_put(&bench.disk, "d/.out.csv.mr-tmp-1-0", "left by a killed job", 20);
     MR_EXPECT_OK(begin(&bench, "d/out.csv", MR_FORMAT_AUTO, &err), &err);
     MR_EXPECT_OK(write_all(&bench, rows, 1, &err), &err);
     MR_EXPECT_OK(finish_all(&bench, &err), &err);
@@ -327,7 +327,61 @@ MR_TEST(format_sink, a_file_appears_under_its_name_by_commit_only)
     MR_EXPECT_OK(bench.sink.ops->commit(bench.writer, &err), &err); /* again is harmless */
     MR_EXPECT_EQ_UINT(bench.disk.synced, 2);
     MR_EXPECT(memory_disk_find(&bench.disk, "d/out.csv")->size_bytes > 3);
-    MR_EXPECT(memory_disk_find(&bench.disk, "d/.out.csv.mr-tmp-0") == NULL);
+    MR_EXPECT(memory_disk_find(&bench.disk, "d/.out.csv.mr-tmp-1-0") == NULL);
+    bench_fini(&bench);
+}
+
+static void (*plain_submit)(struct mr_disk *disk, struct mr_disk_request *request);
+
+static void submit_links(struct mr_disk *disk, struct mr_disk_request *request)
+{
+    plain_submit(disk, request);
+    request->info.link = request->op == MR_DISK_INFO;
+}
+
+/* As /dev/stdout is when standard output is a file: a rename would put a file in its place. */
+MR_TEST(format_sink, a_link_to_a_file_is_refused_and_not_replaced)
+{
+    struct bench bench;
+    struct mr_error err;
+
+    bench_init(&bench);
+    memory_disk_put(&bench.disk, "out", "old", 3);
+    plain_submit = bench.disk.disk.submit;
+    bench.disk.disk.submit = submit_links;
+    MR_EXPECT_STATUS(begin(&bench, "out", MR_FORMAT_CSV, &err), MR_E_INVALID);
+    MR_EXPECT_CONTAINS(err.text, "out is a symbolic link");
+    MR_EXPECT_STATUS(begin(&bench, "nowhere", MR_FORMAT_CSV, &err), MR_E_INVALID);
+    MR_EXPECT(memory_disk_find(&bench.disk, ".out.mr-tmp-1-0") == NULL);
+    bench_fini(&bench);
+}
+
+MR_TEST(format_sink, two_sinks_with_one_path_do_not_share_a_temporary_file)
+{
+    const struct mr_format_options second = {.path = "d/out.csv", .number = 2};
+    struct bench bench;
+    struct mr_sink sink;
+    struct mr_error err;
+    void *writer;
+
+    bench_init(&bench);
+    MR_EXPECT_OK(begin(&bench, "d/out.csv", MR_FORMAT_AUTO, &err), &err);
+    MR_EXPECT_OK(mr_format_sink(bench.heap, &second, &sink, &err), &err);
+    MR_EXPECT_OK(sink.ops->open(sink.spec,
+                                &(struct mr_writer_context){.heap = bench.heap,
+                                                            .disk = &bench.disk.disk,
+                                                            .instance_count = 1,
+                                                            .schema = bench.schema},
+                                &writer, &err),
+                 &err);
+    MR_EXPECT(memory_disk_find(&bench.disk, "d/.out.csv.mr-tmp-1-0") != NULL);
+    MR_EXPECT(memory_disk_find(&bench.disk, "d/.out.csv.mr-tmp-2-0") != NULL);
+    sink.ops->abort(writer);
+    sink.ops->close(writer);
+    sink.ops->destroy(sink.spec);
+    MR_EXPECT_OK(write_all(&bench, rows, 1, &err), &err);
+    MR_EXPECT_OK(finish_all(&bench, &err), &err);
+    MR_EXPECT_OK(bench.sink.ops->commit(bench.writer, &err), &err);
     bench_fini(&bench);
 }
 

@@ -469,7 +469,8 @@ static bool at_limit(struct text_reader *reader)
 {
     const struct mri_chunk *chunk = &reader->chunk;
 
-    if (!reader->skipping && !reader->continues &&
+    /* Also while skipping: a line that begins behind bytes beyond the limit is not ours. */
+    if (!reader->continues && !chunk->reading &&
         mri_chunk_offset(chunk, chunk->begin) >= reader->limit) {
         reader->done = true;
     }

@@ -99,6 +99,35 @@ MR_TEST(text_source, any_bytes_give_the_same_lines_for_any_cutting)
     }
 }
 
+/* A hole in a log file is one line of any size: a reader that looked for its end beyond its own
+ * split would read the file once per split. */
+MR_TEST(text_source, a_line_over_many_splits_is_not_read_by_each_of_them)
+{
+    enum { SIZE = 1 << 20, STEP = 4096 };
+    struct mr_source source = make_source("in", true, SIZE / 32);
+    struct memory_disk disk;
+    struct source_result result;
+    char *text = malloc(SIZE);
+
+    MR_EXPECT(text != NULL);
+    memset(text, 0, SIZE);
+    memcpy(text + SIZE - 4, "\nend", 4);
+    memory_disk_init(&disk, mr_test_heap());
+    memory_disk_put(&disk, "in", text, SIZE);
+    disk.read_bytes_max = STEP;
+    disk.late_every = 2;
+    result = run_source(&source, mr_test_heap(), &disk.disk, (struct source_run){.row_limit = 0});
+    MR_EXPECT_OK(result.status, &result.err);
+    MR_EXPECT_EQ_STR(result.rows, "end\n");
+    MR_EXPECT_CONTAINS(result.rejects, "the line is longer than 261888 bytes");
+    /* Every split, a little behind its end, and once more to keep the record that is refused. */
+    MR_EXPECT(disk.transfers < 3 * SIZE / STEP);
+    free_result(&result);
+    end_source(&source);
+    memory_disk_fini(&disk);
+    free(text);
+}
+
 MR_TEST(text_source, lines_above_the_limit_are_rejected_once_and_reading_goes_on)
 {
     static const size_t sizes[] = {MR_TEXT_BYTES_MAX, MR_TEXT_BYTES_MAX + 1,

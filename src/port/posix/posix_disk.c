@@ -236,10 +236,25 @@ static struct open_file *file_of(struct posix_disk *disk, struct mr_disk_request
 
 /* ---- verbs ---- */
 
+/* A program that was started with a standard stream closed gets its number for the next file, and
+ * messages would end up in results. Moves such a file; -1 with errno if that fails. */
+static int above_standard_streams(int fd)
+{
+    int moved, code;
+
+    if (fd < 0 || fd > (int)MR_FILE_STDERR) return fd;
+    moved = fcntl(fd, F_DUPFD_CLOEXEC, (int)MR_FILE_STDERR + 1);
+    code = errno;
+    (void)close(fd);
+    errno = code;
+    return moved;
+}
+
 static void keep_open(struct posix_disk *disk, struct mr_disk_request *request, int fd)
 {
     struct stat seen;
 
+    fd = above_standard_streams(fd);
     if (fd < 0 || fstat(fd, &seen) < 0) {
         fail(disk, request, errno);
     } else {
@@ -261,7 +276,7 @@ static void do_open_read(struct posix_disk *disk, struct mr_disk_request *reques
 
     keep_open(disk, request, fd);
     if (request->status == MR_OK && request->info.kind == MR_FILE_REGULAR) {
-        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint: may fail */
+        (void)posix_fadvise((int)request->file, 0, 0, POSIX_FADV_SEQUENTIAL); /* may fail */
     }
 }
 
@@ -302,24 +317,30 @@ static bool try_read(struct posix_disk *disk, struct mr_disk_request *request, b
     return true;
 }
 
-/* A write to a pipe without reader must give EPIPE, not a signal, whatever the program says about
- * SIGPIPE: it is held back during the write, and taken away if our write caused it. */
-static ssize_t write_without_signal(int fd, const void *data, size_t size_bytes)
+/* A write to a pipe without reader must give EPIPE, one beyond the limit of file sizes EFBIG, not a
+ * signal, whatever the program says about that: it is held back during the write, and taken away
+ * if our write caused it. Offset MR_OFFSET_APPEND: where the file stands. */
+static ssize_t write_without_signal(const struct mr_disk_request *request, size_t size_bytes,
+                                    uint64_t offset, int number, int cause)
 {
     const struct timespec at_once = {0, 0};
-    sigset_t pipe_signal, before, waiting;
+    sigset_t held, before, waiting;
     bool was_waiting;
     ssize_t put;
     int code;
 
-    (void)sigemptyset(&pipe_signal);
-    (void)sigaddset(&pipe_signal, SIGPIPE);
+    (void)sigemptyset(&held);
+    (void)sigaddset(&held, number);
     (void)sigpending(&waiting);
-    was_waiting = sigismember(&waiting, SIGPIPE) == 1;
-    (void)pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
-    put = write(fd, data, size_bytes);
+    was_waiting = sigismember(&waiting, number) == 1;
+    (void)pthread_sigmask(SIG_BLOCK, &held, &before);
+    if (offset == MR_OFFSET_APPEND) {
+        put = write((int)request->file, request->data, size_bytes);
+    } else {
+        put = pwrite((int)request->file, request->data, size_bytes, (off_t)offset);
+    }
     code = errno;
-    if (put < 0 && code == EPIPE && !was_waiting) (void)sigtimedwait(&pipe_signal, NULL, &at_once);
+    if (put < 0 && code == cause && !was_waiting) (void)sigtimedwait(&held, NULL, &at_once);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = code;
     return put;
@@ -337,11 +358,11 @@ static bool try_write(struct posix_disk *disk, struct mr_disk_request *request,
     }
     do {
         if (file->stream) {
-            put = write_without_signal((int)request->file, request->data, size);
-        } else if (request->offset == MR_OFFSET_APPEND || request->file <= MR_FILE_STDERR) {
-            put = write((int)request->file, request->data, size);
+            put = write_without_signal(request, size, MR_OFFSET_APPEND, SIGPIPE, EPIPE);
+        } else if (request->file <= MR_FILE_STDERR) {
+            put = write_without_signal(request, size, MR_OFFSET_APPEND, SIGXFSZ, EFBIG);
         } else {
-            put = pwrite((int)request->file, request->data, size, (off_t)request->offset);
+            put = write_without_signal(request, size, request->offset, SIGXFSZ, EFBIG);
         }
     } while (put < 0 && errno == EINTR);
     if (put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -107,6 +108,69 @@ MR_TEST(posix_disk, a_file_is_created_once_written_synced_renamed_and_removed)
     info = (struct mr_disk_request){.op = MR_DISK_INFO, .path = to};
     MR_EXPECT_STATUS(mr_disk_do(disk, &info, &err), MR_E_NOT_FOUND);
     MR_EXPECT_CONTAINS(err.text, "final: no such file or directory");
+    mri_posix_disk_destroy(NULL, disk);
+}
+
+/* A program that was started with `2>&-` must not get a file in the place of standard error. */
+MR_TEST(posix_disk, files_do_not_take_the_place_of_a_closed_standard_stream)
+{
+    struct mr_disk *disk = make_disk();
+    struct mr_disk_request open, create;
+    int kept = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 10);
+
+    MR_EXPECT(kept >= 0);
+    make_file("x", "hello");
+    MR_EXPECT_EQ_INT(close(STDIN_FILENO), 0);
+    open = done(disk, (struct mr_disk_request){.op = MR_DISK_OPEN_READ, .path = in_dir("x")});
+    create = done(disk, (struct mr_disk_request){.op = MR_DISK_CREATE, .path = in_dir("y")});
+    MR_EXPECT(open.file > MR_FILE_STDERR);
+    MR_EXPECT(create.file > MR_FILE_STDERR);
+    MR_EXPECT((fcntl((int)open.file, F_GETFD) & FD_CLOEXEC) != 0);
+    mri_posix_disk_destroy(NULL, disk);
+    MR_EXPECT_EQ_INT(dup2(kept, STDIN_FILENO), STDIN_FILENO);
+    MR_EXPECT_EQ_INT(close(kept), 0);
+}
+
+MR_TEST(posix_disk, a_file_beyond_the_size_limit_is_an_error_and_no_signal)
+{
+    struct mr_disk *disk = make_disk();
+    struct mr_disk_request create, write;
+    struct mr_error err;
+    struct rlimit before, small;
+    char text[] = "abcd";
+
+    create = done(disk, (struct mr_disk_request){.op = MR_DISK_CREATE, .path = in_dir("big")});
+    MR_EXPECT_EQ_INT(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = (struct rlimit){0, before.rlim_max};
+    MR_EXPECT_EQ_INT(setrlimit(RLIMIT_FSIZE, &small), 0);
+    write = (struct mr_disk_request){.op = MR_DISK_WRITE,
+                                     .file = create.file,
+                                     .offset = MR_OFFSET_APPEND,
+                                     .data = text,
+                                     .size_bytes = 4};
+    MR_EXPECT_STATUS(mr_disk_do(disk, &write, &err), MR_E_NO_SPACE);
+    MR_EXPECT_EQ_INT(setrlimit(RLIMIT_FSIZE, &before), 0);
+    MR_EXPECT_CONTAINS(err.text, "the file would become larger than allowed");
+    mri_posix_disk_destroy(NULL, disk);
+}
+
+MR_TEST(posix_disk, a_symbolic_link_is_told_from_what_it_leads_to)
+{
+    struct mr_disk *disk = make_disk();
+    struct mr_disk_request info;
+    struct mr_error err;
+
+    make_file("target", "hello");
+    MR_EXPECT_EQ_INT(symlink("target", in_dir("link")), 0);
+    MR_EXPECT_EQ_INT(symlink("nowhere", in_dir("dangling")), 0);
+    info = done(disk, (struct mr_disk_request){.op = MR_DISK_INFO, .path = in_dir("target")});
+    MR_EXPECT(!info.info.link);
+    info = done(disk, (struct mr_disk_request){.op = MR_DISK_INFO, .path = in_dir("link")});
+    MR_EXPECT(info.info.link);
+    MR_EXPECT_EQ_UINT(info.info.size_bytes, 5);
+    info = (struct mr_disk_request){.op = MR_DISK_INFO, .path = in_dir("dangling")};
+    MR_EXPECT_STATUS(mr_disk_do(disk, &info, &err), MR_E_NOT_FOUND);
+    MR_EXPECT(info.info.link);
     mri_posix_disk_destroy(NULL, disk);
 }
 
