@@ -113,9 +113,9 @@ struct mr_emitter;
 
 /* Row form: set columns (unset ones are null), then mr_emit_row. A row that is emitted while one
  * row is processed gets that row's event time unless mr_emit_time says otherwise. Batch functions
- * may use this form too; then mr_emit_time is needed for every row if the stream has event times.
- * int64 sets all integers (the range is checked), bool, dates, times and intervals; float64 sets
- * both floats. */
+ * and own sources may use this form too; then mr_emit_time is needed before every row if the stream
+ * has event times. int64 sets all integers (the range is checked), bool, dates, times and
+ * intervals; float64 sets both floats; decimal checks the precision. */
 MR_API void mr_emit_null(struct mr_emitter *out, uint32_t column);
 MR_API void mr_emit_int64(struct mr_emitter *out, uint32_t column, int64_t value);
 MR_API void mr_emit_float64(struct mr_emitter *out, uint32_t column, double value);
@@ -127,8 +127,8 @@ MR_API void mr_emit_time(struct mr_emitter *out, int64_t event_time_us);
 MR_API enum mr_status mr_emit_row(struct mr_emitter *out) MR_MUST_USE;
 /* The emitter of side output number `output` (1, 2, ...; 0 is the main output itself). */
 MR_API struct mr_emitter *mr_emitter_side(struct mr_emitter *out, uint32_t output);
-/* Says why the function fails; returns MR_E_USER_FUNCTION, which the function has to return in its
- * turn. */
+/* Says why the function fails; returns MR_E_USER_FUNCTION for the function to return in its turn.
+ * The call has failed even if it returns MR_OK after this. */
 MR_API enum mr_status mr_emitter_fail(struct mr_emitter *out, const char *format, ...)
     MR_PRINTF(2, 3);
 
@@ -140,8 +140,11 @@ MR_API enum mr_status mr_emit_open(struct mr_emitter *out, uint32_t rows_wanted,
 MR_API int64_t *mr_emit_int64s(struct mr_emitter *out, uint32_t column);
 MR_API int32_t *mr_emit_int32s(struct mr_emitter *out, uint32_t column);
 MR_API double *mr_emit_float64s(struct mr_emitter *out, uint32_t column);
-/* Texts that point into the buffers of a text column of the input batch (nothing is copied). The
- * views are trusted: one that points elsewhere, or was not written, is undefined behaviour. */
+/* Texts that point into the buffers of a text column of the input batch (nothing is copied); one
+ * input column between open and close. A view that was not written is an empty text. Of the others
+ * mr_emit_close checks the size, the number of the buffer and that bytes behind an inline text are
+ * zero; trusted, and undefined behaviour if wrong, is that offset and size lie within the buffer,
+ * that the prefix is that of the text, and that a text of a utf8 column is UTF-8. */
 MR_API struct mr_view *mr_emit_texts_of(struct mr_emitter *out, uint32_t column,
                                         const struct mr_batch *input, uint32_t input_column);
 MR_API int64_t *mr_emit_times(struct mr_emitter *out); /* required when the stream has event times */

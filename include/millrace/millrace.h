@@ -51,7 +51,8 @@ enum mr_on_error { MR_ON_ERROR_FAIL, MR_ON_ERROR_SKIP, MR_ON_ERROR_DEAD_LETTER }
 enum mr_late { MR_LATE_DROP, MR_LATE_BY_SPLIT };
 
 /* Zero means the default everywhere. In this and all other structs with a `size`: set it to sizeof the
- * struct, so that it may grow in later versions; 0 stands for the fields of version 0.1. */
+ * struct, so that it may grow in later versions; 0 stands for the fields of version 0.1, and less
+ * than those is an error. */
 struct mr_job_options {
     size_t size; /* sizeof(struct mr_job_options) */
     uint32_t workers;          /* engine threads; 0: one per core */
@@ -97,7 +98,8 @@ MR_API char *mr_job_explain(struct mr_job *job, bool as_dot);
  * free(). */
 MR_API char *mr_job_metrics_json(struct mr_job *job);
 
-/* ---- expressions: made in a job, used in any number of its transforms ---- */
+/* ---- expressions: made in a job, used in any number of its transforms, and of no other job's ----
+ */
 
 MR_API struct mr_expr *mr_col(struct mr_job *job, const char *name);
 MR_API struct mr_expr *mr_int(struct mr_job *job, int64_t value);
@@ -125,12 +127,14 @@ MR_API struct mr_expr *mr_call3(struct mr_job *job, const char *name, struct mr_
 MR_API struct mr_expr *mr_case(struct mr_job *job, struct mr_expr *const *when,
                                struct mr_expr *const *then, uint32_t count,
                                struct mr_expr *otherwise);
-/* To any type but decimal, which has a call of its own. A value that does not fit: mr_cast fails
- * the row, mr_try_cast gives null. */
+/* To any type but decimal, which has calls of its own. A value that does not fit: mr_cast fails the
+ * row, mr_try_cast gives null. */
 MR_API struct mr_expr *mr_cast(struct mr_job *job, struct mr_expr *a, enum mr_type type);
 MR_API struct mr_expr *mr_cast_decimal(struct mr_job *job, struct mr_expr *a, uint8_t precision,
                                        uint8_t scale);
 MR_API struct mr_expr *mr_try_cast(struct mr_job *job, struct mr_expr *a, enum mr_type type);
+MR_API struct mr_expr *mr_try_cast_decimal(struct mr_job *job, struct mr_expr *a,
+                                           uint8_t precision, uint8_t scale);
 
 /* ---- sources ---- */
 
@@ -224,9 +228,9 @@ MR_API struct mr_stream *mr_filter_rows(struct mr_stream *in, mr_row_filter_fn f
 MR_API struct mr_stream *mr_union(struct mr_stream *const *inputs, uint32_t count);
 
 /* Keys and windows say how the next aggregate groups; they compute nothing themselves. Between them
- * and it only filters and event times may stand: behind a project, a function, a union or a sort
- * they are forgotten, and without an aggregate they have no effect. A second key or window replaces
- * the first. Key columns of the output are named as given. */
+ * and it only filters and event times may stand: before a project, a function, a union, a sort or
+ * a sink they have no effect, which is an error. A second key or window replaces the first. Key
+ * columns of the output are named as given. */
 MR_API struct mr_stream *mr_key_by(struct mr_stream *in, const struct mr_named *keys,
                                    uint32_t count);
 MR_API struct mr_stream *mr_key_by_columns(struct mr_stream *in, const char *const *names,
@@ -237,7 +241,7 @@ MR_API struct mr_stream *mr_window_hopping(struct mr_stream *in, int64_t size_us
 /* Rows less than gap_us apart (or exactly, when `touching_merge`) belong together. */
 MR_API struct mr_stream *mr_window_session(struct mr_stream *in, int64_t gap_us,
                                            bool touching_merge);
-/* These two belong to the window that was said before them. */
+/* These two belong to the window that was said before them, and need one. */
 MR_API struct mr_stream *mr_window_offset(struct mr_stream *in, int64_t offset_us);
 MR_API struct mr_stream *mr_allowed_lateness(struct mr_stream *in, int64_t lateness_us);
 
@@ -245,8 +249,8 @@ MR_API struct mr_stream *mr_allowed_lateness(struct mr_stream *in, int64_t laten
 struct mr_aggregate {
     const char *name; /* output column */
     const char *function; /* "count", "sum", "min", "max", "avg", "first", "last"; NULL: user-defined */
-    struct mr_expr *argument; /* NULL with "count": counts rows */
-    /* user-defined (`argument` is not used); the table must live as long as the job: */
+    struct mr_expr *argument; /* needed, but for "count": NULL counts rows */
+    /* user-defined (without `function` and `argument`); the table must live as long as the job: */
     const struct mr_aggregate_functions *user_functions;
     void *user;
     struct mr_field user_result; /* its type; the name is the one above */
@@ -277,8 +281,9 @@ MR_API struct mr_stream *mr_top(struct mr_stream *in, const struct mr_sort_key *
 
 enum mr_format { MR_OUTPUT_AUTO, MR_OUTPUT_TABLE, MR_OUTPUT_CSV, MR_OUTPUT_NDJSON };
 /* path NULL or "-": stdout. A name: that file, complete or not at all. A name ending in '/': a
- * directory of parts, new or empty. Every sink needs a path of its own. AUTO: a table on a
- * terminal, else csv. */
+ * directory of parts, new or empty. Every sink needs a path of its own, and so do the dead letters;
+ * stdout and what lies in /dev may be shared, rows come there as they are ready. AUTO: a table on
+ * a terminal, else csv. */
 struct mr_write_options {
     size_t size;
     const char *path;

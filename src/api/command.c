@@ -290,6 +290,7 @@ static int build_and_run(struct mr_arguments *arguments, mr_build_fn build)
     int code = EXIT_FAILED;
 
     arguments->job = job;
+    if (job != NULL) job->is_command = true;
     if (job != NULL && mr_job_status(job) == MR_OK) build(job, arguments);
     if (mr_job_status(job) != MR_OK) {
         say(arguments, mr_job_error(job));

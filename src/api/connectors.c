@@ -22,58 +22,72 @@ static struct mr_stream *add_built(struct mr_job *job, enum mr_status st, struct
 struct mr_stream *mr_read_text(struct mr_job *job, const struct mr_read_text_options *options)
 {
     struct mr_source source = {.ops = NULL};
+    struct mr_read_text_options given;
     struct mr_error err = {.status = MR_OK};
     enum mr_status st;
 
     if (!building(job)) return NULL;
-    if (options == NULL || options->path == NULL) {
+    if (!mri_options_copy(job, "mr_read_text_options", options,
+                          MRI_END_OF(struct mr_read_text_options, pieces), &given, sizeof given)) {
+        return NULL;
+    }
+    if (given.path == NULL) {
         mri_job_invalid(job, "mr_read_text: no path is given");
         return NULL;
     }
     st = mr_text_source(job->heap,
-                        &(struct mr_text_options){.path = options->path,
-                                                  .binary = options->binary,
-                                                  .pieces = options->pieces},
+                        &(struct mr_text_options){.path = given.path,
+                                                  .binary = given.binary,
+                                                  .pieces = given.pieces},
                         &source, &err);
-    return add_built(job, st, &source, false, options->rate, &err);
+    return add_built(job, st, &source, false, given.rate, &err);
 }
 
 struct mr_stream *mr_read_csv(struct mr_job *job, const struct mr_read_csv_options *options)
 {
     struct mr_source source = {.ops = NULL};
+    struct mr_read_csv_options given;
     struct mr_csv_options inner;
     struct mr_error err = {.status = MR_OK};
     enum mr_status st;
 
     if (!building(job)) return NULL;
-    if (options == NULL || options->path == NULL || options->fields == NULL) {
+    if (!mri_options_copy(job, "mr_read_csv_options", options,
+                          MRI_END_OF(struct mr_read_csv_options, rate), &given, sizeof given)) {
+        return NULL;
+    }
+    if (given.path == NULL || given.fields == NULL) {
         mri_job_invalid(job, "mr_read_csv: path and fields must be given");
         return NULL;
     }
+    if (!mri_fields_ok(job, "mr_read_csv", given.fields, given.field_count)) return NULL;
     inner = (struct mr_csv_options){
-        .path = options->path,
-        .fields = options->fields,
-        .field_count = options->field_count,
-        .delimiter = options->delimiter,
-        .no_header = options->no_header,
-        .null_literals = options->null_literals,
-        .null_literal_count = options->null_literal_count,
+        .path = given.path,
+        .fields = given.fields,
+        .field_count = given.field_count,
+        .delimiter = given.delimiter,
+        .no_header = given.no_header,
+        .null_literals = given.null_literals,
+        .null_literal_count = given.null_literal_count,
     };
     st = mr_csv_source(job->heap, &inner, &source, &err);
-    return add_built(job, st, &source, false, options->rate, &err);
+    return add_built(job, st, &source, false, given.rate, &err);
 }
 
 struct mr_stream *mr_generate(struct mr_job *job, const struct mr_generate_options *options)
 {
     struct mr_source source = {.ops = NULL};
     struct mr_generator_options inner;
-    struct mr_generate_options given = {.rows = 0};
+    struct mr_generate_options given;
     struct mr_error err = {.status = MR_OK};
     struct mr_stream *stream;
     enum mr_status st;
 
     if (!building(job)) return NULL;
-    if (options != NULL) given = *options;
+    if (!mri_options_copy(job, "mr_generate_options", options,
+                          MRI_END_OF(struct mr_generate_options, rate), &given, sizeof given)) {
+        return NULL;
+    }
     inner = (struct mr_generator_options){
         .rows = given.rows == 0 ? UINT64_MAX : given.rows,
         .start_us = given.start_us,
@@ -96,7 +110,7 @@ struct mr_stream *mr_read_source(struct mr_job *job, const char *id,
     struct mr_error err = {.status = MR_OK};
     struct mr_stream *stream;
 
-    if (!building(job)) return NULL;
+    if (!building(job) || !mri_fields_ok(job, "mr_read_source", fields, field_count)) return NULL;
     if (mri_user_source(job->heap, id, functions, user, fields, field_count, with_event_time,
                         &source, &err) != MR_OK) {
         mri_job_fail(job, &err);
@@ -109,13 +123,13 @@ struct mr_stream *mr_read_source(struct mr_job *job, const char *id,
 }
 
 static void add_built_sink(struct mr_stream *in, enum mr_status st, struct mr_sink *sink,
-                           const char *id, const struct mr_error *err)
+                           const char *id, const char *path, const struct mr_error *err)
 {
     if (st != MR_OK) {
         mri_job_fail(in->job, err);
         return;
     }
-    mri_add_sink(in, sink, id);
+    mri_add_sink(in, sink, id, path);
 }
 
 void mr_write(struct mr_stream *in, const struct mr_write_options *options)
@@ -127,21 +141,25 @@ void mr_write(struct mr_stream *in, const struct mr_write_options *options)
         [MR_OUTPUT_NDJSON] = MR_FORMAT_NDJSON,
     };
     struct mr_sink sink = {.ops = NULL};
-    struct mr_format_options inner = {.path = NULL};
+    struct mr_write_options given;
+    struct mr_format_options inner;
     struct mr_error err = {.status = MR_OK};
     enum mr_status st;
 
     if (in == NULL || !building(in->job)) return;
-    if (options != NULL && (size_t)options->format >= MR_COUNT(formats)) {
-        mri_job_invalid(in->job, "mr_write: there is no output format %d", (int)options->format);
+    if (!mri_options_copy(in->job, "mr_write_options", options,
+                          MRI_END_OF(struct mr_write_options, format), &given, sizeof given)) {
         return;
     }
-    if (options != NULL) {
-        inner.path = options->path;
-        inner.format = formats[options->format];
+    if ((size_t)given.format >= MR_COUNT(formats)) {
+        mri_job_invalid(in->job, "mr_write: there is no output format %d", (int)given.format);
+        return;
     }
+    inner = (struct mr_format_options){.path = given.path,
+                                       .format = formats[given.format],
+                                       .number = in->job->sink_count + 1};
     st = mr_format_sink(in->job->heap, &inner, &sink, &err);
-    add_built_sink(in, st, &sink, NULL, &err);
+    add_built_sink(in, st, &sink, NULL, given.path, &err);
 }
 
 void mr_discard(struct mr_stream *in)
@@ -150,7 +168,8 @@ void mr_discard(struct mr_stream *in)
     struct mr_error err = {.status = MR_OK};
 
     if (in == NULL || !building(in->job)) return;
-    add_built_sink(in, mr_blackhole_sink(in->job->heap, &sink, &err), &sink, NULL, &err);
+    add_built_sink(in, mr_blackhole_sink(in->job->heap, &sink, &err), &sink, NULL, NULL,
+                   &err);
 }
 
 void mr_write_sink(struct mr_stream *in, const char *id, const struct mr_sink_functions *functions,
@@ -161,5 +180,5 @@ void mr_write_sink(struct mr_stream *in, const char *id, const struct mr_sink_fu
 
     if (in == NULL || !building(in->job)) return;
     add_built_sink(in, mri_user_sink(in->job->heap, id, functions, user, &sink, &err), &sink, id,
-                   &err);
+                   NULL, &err);
 }

@@ -99,6 +99,12 @@ struct mr_expr *mr_time_literal(struct mr_job *job, enum mr_type type, const cha
     int64_t value = 0;
 
     if (arena == NULL) return NULL;
+    if (type != MR_DATE && type != MR_TIME && type != MR_TIMESTAMP && type != MR_TIMESTAMP_LTZ) {
+        mri_job_invalid(job, "mr_time_literal: %s is no type of a time; there are MR_DATE, MR_TIME, "
+                             "MR_TIMESTAMP and MR_TIMESTAMP_LTZ",
+                        mr_type_name(type));
+        return NULL;
+    }
     if (text == NULL || !parse_time(type, text, &value)) {
         mri_job_invalid(job,
                         "mr_time_literal: '%s' is not a %s; write 2013-01-01, 10:00:00 or "
@@ -141,6 +147,26 @@ static const struct call_name call_names[MR_OP_COUNT] = {
 #undef CALL_NAME
 };
 
+static bool arguments_ok(struct mr_job *job, const char *name, struct mr_expr *const *arguments,
+                         uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (!mri_expr_ok(job, arguments[i], "argument %u of '%s'", i + 1, name)) return false;
+    }
+    return true;
+}
+
+static void wrong_count(struct mr_job *job, const struct call_name *known, uint32_t count)
+{
+    if (known->least == known->most) {
+        mri_job_invalid(job, "mr_call: '%s' takes %u argument%s, not %u", known->text, known->least,
+                        known->least == 1 ? "" : "s", count);
+    } else {
+        mri_job_invalid(job, "mr_call: '%s' takes %u to %u arguments, not %u", known->text,
+                        known->least, known->most, count);
+    }
+}
+
 struct mr_expr *mr_call_array(struct mr_job *job, const char *name,
                               struct mr_expr *const *arguments, uint32_t count)
 {
@@ -152,10 +178,10 @@ struct mr_expr *mr_call_array(struct mr_job *job, const char *name,
 
         if (strcmp(known->text, name) != 0) continue;
         if (count < known->least || count > known->most) {
-            mri_job_invalid(job, "mr_call: '%s' takes %u to %u arguments, not %u", name,
-                            known->least, known->most, count);
+            wrong_count(job, known, count);
             return NULL;
         }
+        if (!arguments_ok(job, name, arguments, count)) return NULL;
         return kept(job, mr_expr_call(arena, (enum mr_op)op, arguments, count));
     }
     mri_job_invalid(job, "mr_call: there is no operator or function '%s'; they are listed in "
@@ -191,6 +217,11 @@ struct mr_expr *mr_case(struct mr_job *job, struct mr_expr *const *when,
         mri_job_invalid(job, "mr_case: at least one WHEN is needed");
         return NULL;
     }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!mri_expr_ok(job, when[i], "mr_case: WHEN %u", i + 1)) return NULL;
+        if (!mri_expr_ok(job, then[i], "mr_case: THEN %u", i + 1)) return NULL;
+    }
+    if (otherwise != NULL && !mri_expr_ok(job, otherwise, "mr_case: ELSE")) return NULL;
     return kept(job, mr_expr_case(arena, when, then, count, otherwise));
 }
 
@@ -199,8 +230,13 @@ static struct mr_expr *cast(struct mr_job *job, struct mr_expr *a, enum mr_type 
 {
     struct mr_arena *arena = arena_of(job);
 
-    return arena == NULL ? NULL
-                         : kept(job, mr_expr_cast(arena, a, type, precision, scale, try_cast));
+    if (arena == NULL || !mri_expr_ok(job, a, "mr_cast")) return NULL;
+    if (type == MR_DECIMAL && precision == 0) {
+        mri_job_invalid(job, "mr_cast: a decimal has a precision and a scale; use "
+                             "mr_cast_decimal or mr_try_cast_decimal");
+        return NULL;
+    }
+    return kept(job, mr_expr_cast(arena, a, type, precision, scale, try_cast));
 }
 
 struct mr_expr *mr_cast(struct mr_job *job, struct mr_expr *a, enum mr_type type)
@@ -212,6 +248,12 @@ struct mr_expr *mr_cast_decimal(struct mr_job *job, struct mr_expr *a, uint8_t p
                                 uint8_t scale)
 {
     return cast(job, a, MR_DECIMAL, precision, scale, false);
+}
+
+struct mr_expr *mr_try_cast_decimal(struct mr_job *job, struct mr_expr *a, uint8_t precision,
+                                    uint8_t scale)
+{
+    return cast(job, a, MR_DECIMAL, precision, scale, true);
 }
 
 struct mr_expr *mr_try_cast(struct mr_job *job, struct mr_expr *a, enum mr_type type)

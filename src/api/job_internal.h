@@ -47,7 +47,10 @@ struct mr_job {
     uint32_t source_nodes[MR_JOB_SOURCES_MAX];
     uint32_t sink_count;
     struct mr_sink sinks[MR_JOB_SINKS_MAX];
+    uint32_t sink_nodes[MR_JOB_SINKS_MAX];
+    const char *sink_files[MR_JOB_SINKS_MAX]; /* as mri_file_key gives it; NULL: no file */
     bool ran;
+    bool is_command; /* whoever reads the errors knows options, not fields of structs */
     struct mri_job_hooks *hooks;
     _Atomic bool cancelled;
     _Atomic(struct mr_runner *) runner; /* while running; for cancel and progress */
@@ -80,7 +83,21 @@ struct mr_stream *mri_add(struct mr_job *job, const struct mr_node *node);
 /* Takes the source over, even on failure. */
 struct mr_stream *mri_add_source(struct mr_job *job, struct mr_source *source, const char *id,
                                  bool event_time, uint32_t rate);
-void mri_add_sink(struct mr_stream *in, struct mr_sink *sink, const char *id);
+/* `path`: the file that the sink writes, or NULL. */
+void mri_add_sink(struct mr_stream *in, struct mr_sink *sink, const char *id, const char *path);
+/* Refuses a stream whose keys or window would be lost in `node`, which is no aggregate. */
+bool mri_grouping_used(const struct mr_stream *in, uint32_t node);
+/* True if the expression can be used in this job; otherwise the error says `where` it is not. */
+bool mri_expr_ok(struct mr_job *job, const struct mr_expr *expr, const char *where, ...)
+    MR_PRINTF(3, 4);
+bool mri_fields_ok(struct mr_job *job, const char *where, const struct mr_field *fields,
+                   uint32_t count);
+/* Structs of options begin with their size and grow at their end. Copies what the caller knows of
+ * `from` (NULL: nothing) into `out`; the rest is zero. `first_bytes`: the fields of version 0.1,
+ * for size 0 and as the least. A new field must not lie in the padding at the end of the last. */
+bool mri_options_copy(struct mr_job *job, const char *type, const void *from, size_t first_bytes,
+                      void *out, size_t out_bytes);
+#define MRI_END_OF(type, field) (offsetof(type, field) + sizeof ((type *)0)->field)
 void mri_describe(void *self, const struct mr_node *node, struct mr_text *out);
 bool mri_schema(struct mr_job *job, const struct mr_field *fields, uint32_t count,
                 struct mr_schema **out);

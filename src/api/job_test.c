@@ -125,22 +125,6 @@ MR_TEST(job, when_a_job_has_run_then_it_does_not_run_again)
     expect_refused(job, MR_E_INVALID, "once");
 }
 
-MR_TEST(job, when_options_have_another_size_then_what_is_missing_has_its_default)
-{
-    struct mr_job_options options = {.size = offsetof(struct mr_job_options, mode), .workers = 1};
-    struct mr_job *job;
-
-    options.mode = (enum mr_mode)77; /* an older caller has no such field */
-    job = mr_job_create("test", &options);
-    MR_EXPECT_EQ_UINT(job->options.workers, 1);
-    MR_EXPECT_EQ_INT(job->options.mode, MR_MODE_AUTO);
-    mr_job_destroy(job);
-    options.size = 1;
-    job = mr_job_create("test", &options);
-    MR_EXPECT_EQ_INT(mr_job_status(job), MR_E_INVALID);
-    mr_job_destroy(job);
-}
-
 MR_TEST(job, when_a_job_is_cancelled_before_it_runs_then_it_ends_at_once)
 {
     struct mr_job *job = mr_job_create("test", NULL);
@@ -176,7 +160,35 @@ MR_TEST(job, when_the_memory_limit_is_too_small_then_the_message_says_what_to_do
 
     in = mr_key_by_columns(in, (const char *[]){"n"}, 1);
     mr_discard(mr_aggregate(in, &(struct mr_aggregate){.name = "n_rows", .function = "count"}, 1));
+    MR_EXPECT_EQ_INT(mr_job_run(job, NULL), MR_E_NOMEM);
+    MR_EXPECT_CONTAINS(mr_job_error(job), "(in struct mr_job_options: ");
+    MR_EXPECT_CONTAINS(mr_job_error(job), "--memory is .memory_bytes");
     expect_refused(job, MR_E_NOMEM, "--memory");
+}
+
+MR_TEST(job, when_memory_is_far_too_small_then_the_first_message_says_what_is_enough)
+{
+    struct mr_job_options options = {.size = sizeof options, .memory_bytes = 1 << 20, .workers = 4};
+
+    for (int run = 0; run < 2; run++) {
+        struct mr_job *job = mr_job_create("test", &options);
+        struct mr_stream *in = read_events(job, events_file());
+        const char *least;
+
+        in = mr_aggregate(mr_key_by_columns(in, (const char *[]){"key"}, 1),
+                          &(struct mr_aggregate){.name = "rows", .function = "count"}, 1);
+        mr_discard(in);
+        if (run == 1) {
+            MR_EXPECT_OK(mr_job_run(job, NULL), &job->error);
+        } else {
+            MR_EXPECT_EQ_INT(mr_job_run(job, NULL), MR_E_NOMEM);
+            least = strstr(mr_job_error(job), "--memory ");
+            MR_EXPECT(least != NULL);
+            options.memory_bytes = strtoul(least + 9, NULL, 10) << 20;
+            MR_EXPECT(options.memory_bytes > 0);
+        }
+        mr_job_destroy(job);
+    }
 }
 
 /* ---- every allocation may fail ---- */

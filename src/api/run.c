@@ -164,7 +164,10 @@ enum mr_status mri_explain(struct mr_job *job, bool as_dot, struct mr_text *out)
     struct run *run = mr_alloc(job->heap, sizeof *run);
     enum mr_status st;
 
-    if (run == NULL) return mr_error_nomem(&job->error, "a plan", sizeof *run);
+    if (run == NULL) {
+        mr_error_nomem(&err, "a plan", sizeof *run);
+        return mri_job_fail(job, &err);
+    }
     run_init(run, job);
     st = make_plan(run, &err);
     if (st == MR_OK && as_dot) mr_plan_print_dot(run->plan, mri_describe, NULL, out);
@@ -266,9 +269,6 @@ static enum mr_status open_letters(struct run *run, struct mr_error *err)
     struct mr_job *job = run->job;
 
     if (job->options.on_error != MR_ON_ERROR_DEAD_LETTER) return MR_OK;
-    if (job->dead_letter_path == NULL) {
-        return mr_error_set(err, MR_E_INVALID, "dead letters need a path to be written to");
-    }
     run->letters_disk = new_disk(job);
     if (run->letters_disk == NULL) return mr_error_nomem(err, "a disk", sizeof(struct mr_disk));
     return mr_dead_letter_open(job->heap, run->letters_disk, job->dead_letter_path, &run->letters,
@@ -357,7 +357,8 @@ void mri_run(struct mr_job *job, struct mr_summary *out)
     enum mr_status st;
 
     if (run == NULL) {
-        mr_error_nomem(&job->error, "a run", sizeof *run);
+        mr_error_nomem(&err, "a run", sizeof *run);
+        mri_job_fail(job, &err);
         return;
     }
     run_init(run, job);

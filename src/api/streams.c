@@ -33,6 +33,14 @@ static struct mr_stream *copy_of(struct mr_stream *in)
     return keep_grouping(in, mri_stream_new(in->job, in->ref.node, in->ref.output));
 }
 
+/* Adds a transform that is no aggregate and does not pass grouping on. */
+static struct mr_stream *add_after(const struct mr_stream *in, const struct mr_node *node)
+{
+    struct mr_stream *out = mri_add(in->job, node);
+
+    return out != NULL && mri_grouping_used(in, out->ref.node) ? out : NULL;
+}
+
 struct mr_stream *mr_set_id(struct mr_stream *stream, const char *id)
 {
     struct mr_error err;
@@ -67,6 +75,7 @@ struct mr_stream *mr_assign_event_time(struct mr_stream *in, struct mr_expr *tim
         mri_job_invalid(in->job, "mr_assign_event_time: delay and idle time must not be negative");
         return NULL;
     }
+    if (!mri_expr_ok(in->job, time, "mr_assign_event_time")) return NULL;
     node = after(in, MR_NODE_EVENT_TIME, &ref);
     node.u.event_time.time = time;
     node.u.event_time.delay_us = delay_us;
@@ -79,15 +88,15 @@ struct mr_stream *mr_filter(struct mr_stream *in, struct mr_expr *condition)
     struct mr_stream_ref ref;
     struct mr_node node;
 
-    if (!ok(in)) return NULL;
+    if (!ok(in) || !mri_expr_ok(in->job, condition, "mr_filter")) return NULL;
     node = after(in, MR_NODE_FILTER, &ref);
     node.u.filter.condition = condition;
     return keep_grouping(in, mri_add(in->job, &node));
 }
 
-/* Splits an array of pairs in two, in the job's arena. */
-static bool split_named(struct mr_job *job, const struct mr_named *named, uint32_t count,
-                        struct mr_expr ***out_exprs, const char ***out_names)
+/* Splits an array of pairs in two, in the job's arena. `where` is the call, for messages. */
+static bool split_named(struct mr_job *job, const char *where, const struct mr_named *named,
+                        uint32_t count, struct mr_expr ***out_exprs, const char ***out_names)
 {
     struct mr_error err;
 
@@ -101,9 +110,10 @@ static bool split_named(struct mr_job *job, const struct mr_named *named, uint32
     for (uint32_t i = 0; i < count; i++) {
         (*out_exprs)[i] = named[i].expr;
         if (named[i].name == NULL) {
-            mri_job_invalid(job, "column %u of a list has no name", i + 1);
+            mri_job_invalid(job, "%s: column %u has no name", where, i + 1);
             return false;
         }
+        if (!mri_expr_ok(job, named[i].expr, "%s: column '%s'", where, named[i].name)) return false;
         (*out_names)[i] = mr_arena_strdup(&job->model->arena, named[i].name);
         if ((*out_names)[i] == NULL) {
             mr_error_nomem(&err, "a list of columns", strlen(named[i].name));
@@ -122,10 +132,11 @@ struct mr_stream *mr_project(struct mr_stream *in, const struct mr_named *column
     if (!ok(in)) return NULL;
     node = after(in, MR_NODE_PROJECT, &ref);
     node.u.project.count = count;
-    if (!split_named(in->job, columns, count, &node.u.project.exprs, &node.u.project.names)) {
+    if (!split_named(in->job, "mr_project", columns, count, &node.u.project.exprs,
+                     &node.u.project.names)) {
         return NULL;
     }
-    return mri_add(in->job, &node);
+    return add_after(in, &node);
 }
 
 /* Schemas of a function's outputs; false after an error. */
@@ -133,14 +144,14 @@ static bool function_outputs(struct mr_stream *in, const struct mr_function_opti
                              struct mr_node *node)
 {
     struct mr_job *job = in->job;
-    uint32_t sides = options == NULL ? 0 : options->side_count;
+    uint32_t sides = options->side_count;
 
     if (sides >= MR_OUTPUTS_MAX) {
         mri_job_invalid(job, "a function has %u side outputs; at most %u", sides,
                         MR_OUTPUTS_MAX - 1);
         return false;
     }
-    if (options == NULL || options->fields == NULL) {
+    if (options->fields == NULL) {
         const struct mr_schema *schema = mr_model_schema(job->model, in->ref);
         if (!mri_schema(job, schema->fields, schema->column_count, &node->outputs[0])) return false;
     } else if (!mri_schema(job, options->fields, options->field_count, &node->outputs[0])) {
@@ -160,10 +171,21 @@ static bool function_outputs(struct mr_stream *in, const struct mr_function_opti
 static struct mr_stream *add_function(struct mr_stream *in, struct mr_node *node,
                                       const struct mr_function_options *options)
 {
+    struct mr_function_options given;
     struct mr_stream *out = NULL;
 
-    if (options != NULL) node->id = options->id;
-    if (function_outputs(in, options, node)) out = mri_add(in->job, node);
+    if (!mri_options_copy(in->job, "mr_function_options", options,
+                          MRI_END_OF(struct mr_function_options, side_count), &given,
+                          sizeof given)) {
+        return NULL;
+    }
+    node->id = given.id;
+    if (function_outputs(in, &given, node)) {
+        /* Filters leave rows as they are, and with them how they are grouped. */
+        out = node->u.function.kind == MR_FUNCTION_FILTER
+                  ? keep_grouping(in, mri_add(in->job, node))
+                  : add_after(in, node);
+    }
     for (uint32_t i = 0; i < MR_OUTPUTS_MAX; i++) mr_schema_release(node->outputs[i]);
     return out;
 }
@@ -206,28 +228,45 @@ struct mr_stream *mr_filter_rows(struct mr_stream *in, mr_row_filter_fn function
     node.u.function.kind = MR_FUNCTION_FILTER;
     node.u.function.keep = function;
     node.u.function.user = user;
-    return keep_grouping(in, add_function(in, &node, NULL));
+    return add_function(in, &node, NULL);
+}
+
+/* Of the first stream that there is; without one nobody can be told. */
+static struct mr_job *job_of(struct mr_stream *const *streams, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (streams[i] != NULL) return streams[i]->job;
+    }
+    return NULL;
 }
 
 struct mr_stream *mr_union(struct mr_stream *const *inputs, uint32_t count)
 {
     struct mr_stream_ref refs[MR_INPUTS_MAX];
     struct mr_node node = {.kind = MR_NODE_UNION, .input_count = count, .inputs = refs};
+    struct mr_job *job;
+    struct mr_stream *out;
 
-    if (count == 0 || !ok(inputs[0])) return NULL;
+    job = job_of(inputs, count);
+    if (!mri_job_ok(job)) return NULL;
     if (count > MR_INPUTS_MAX) {
-        mri_job_invalid(inputs[0]->job, "mr_union: %u inputs; at most %u", count, MR_INPUTS_MAX);
+        mri_job_invalid(job, "mr_union: %u inputs; at most %u", count, MR_INPUTS_MAX);
         return NULL;
     }
     for (uint32_t i = 0; i < count; i++) {
-        if (!ok(inputs[i])) return NULL;
-        if (inputs[i]->job != inputs[0]->job) {
-            mri_job_invalid(inputs[0]->job, "mr_union: input %u belongs to another job", i + 1);
+        if (inputs[i] == NULL || inputs[i]->job != job) {
+            mri_job_invalid(job, inputs[i] == NULL ? "mr_union: input %u is NULL"
+                                                   : "mr_union: input %u belongs to another job",
+                            i + 1);
             return NULL;
         }
         refs[i] = inputs[i]->ref;
     }
-    return mri_add(inputs[0]->job, &node);
+    out = mri_add(job, &node);
+    for (uint32_t i = 0; i < count && out != NULL; i++) {
+        if (!mri_grouping_used(inputs[i], out->ref.node)) out = NULL;
+    }
+    return out;
 }
 
 struct mr_stream *mr_key_by(struct mr_stream *in, const struct mr_named *keys, uint32_t count)
@@ -238,7 +277,8 @@ struct mr_stream *mr_key_by(struct mr_stream *in, const struct mr_named *keys, u
     out = copy_of(in);
     if (out == NULL) return NULL;
     out->key_count = count;
-    return split_named(in->job, keys, count, &out->keys, &out->key_names) ? out : NULL;
+    if (!split_named(in->job, "mr_key_by", keys, count, &out->keys, &out->key_names)) return NULL;
+    return out;
 }
 
 struct mr_stream *mr_key_by_columns(struct mr_stream *in, const char *const *names,
@@ -264,7 +304,6 @@ static struct mr_stream *windowed(struct mr_stream *in, struct mr_window_spec wi
     if (!ok(in)) return NULL;
     out = copy_of(in);
     if (out == NULL) return NULL;
-    window.allowed_lateness_us = in->window.allowed_lateness_us;
     out->window = window;
     out->windowed = true;
     return out;
@@ -289,11 +328,22 @@ struct mr_stream *mr_window_session(struct mr_stream *in, int64_t gap_us, bool t
                                                 .touching_sessions_merge = touching_merge});
 }
 
+/* What says more about a window needs one. */
+static bool has_window(const struct mr_stream *in, const char *call)
+{
+    if (!ok(in)) return false;
+    if (in->windowed) return true;
+    mri_job_invalid(in->job, "%s: there is no window before it; it belongs behind mr_window_tumbling, "
+                             "mr_window_hopping or mr_window_session",
+                    call);
+    return false;
+}
+
 struct mr_stream *mr_window_offset(struct mr_stream *in, int64_t offset_us)
 {
     struct mr_stream *out;
 
-    if (!ok(in)) return NULL;
+    if (!has_window(in, "mr_window_offset")) return NULL;
     out = copy_of(in);
     if (out != NULL) out->window.offset_us = offset_us;
     return out;
@@ -303,7 +353,7 @@ struct mr_stream *mr_allowed_lateness(struct mr_stream *in, int64_t lateness_us)
 {
     struct mr_stream *out;
 
-    if (!ok(in)) return NULL;
+    if (!has_window(in, "mr_allowed_lateness")) return NULL;
     out = copy_of(in);
     if (out != NULL) out->window.allowed_lateness_us = lateness_us;
     return out;
@@ -327,6 +377,73 @@ static bool aggregate_kind(const char *name, bool has_argument, enum mr_aggregat
     return false;
 }
 
+static bool builtin_spec(struct mr_job *job, const struct mr_aggregate *from,
+                         struct mr_aggregate_spec *out)
+{
+    if (from->user_functions != NULL || from->user_argument_count > 0) {
+        mri_job_invalid(job,
+                        "mr_aggregate: '%s' has both function and user_functions (or their "
+                        "arguments): set one",
+                        from->name);
+        return false;
+    }
+    if (!aggregate_kind(from->function, from->argument != NULL, &out->kind)) {
+        mri_job_invalid(job,
+                        "mr_aggregate: there is no aggregate '%s'; known: count, sum, min, max, "
+                        "avg, first, last",
+                        from->function);
+        return false;
+    }
+    if (out->kind == MR_AGG_COUNT_ALL) return true;
+    if (from->argument == NULL) {
+        mri_job_invalid(job, "mr_aggregate: column '%s': '%s' needs an argument", from->name,
+                        from->function);
+        return false;
+    }
+    out->arguments[0] = from->argument;
+    out->argument_count = 1;
+    return mri_expr_ok(job, from->argument, "mr_aggregate: column '%s'", from->name);
+}
+
+static bool user_spec(struct mr_job *job, const struct mr_aggregate *from,
+                      struct mr_aggregate_spec *out)
+{
+    const uint32_t count = from->user_argument_count;
+
+    if (from->user_functions == NULL) {
+        mri_job_invalid(job, "mr_aggregate: '%s' has neither function nor user_functions",
+                        from->name);
+        return false;
+    }
+    if (from->argument != NULL) {
+        mri_job_invalid(job,
+                        "mr_aggregate: '%s' has user_functions, which take user_arguments, but "
+                        "argument is set",
+                        from->name);
+        return false;
+    }
+    if (count > MR_COUNT(out->arguments) || (count > 0 && from->user_arguments == NULL)) {
+        mri_job_invalid(job, "mr_aggregate: '%s' has %u user_arguments%s; at most %zu", from->name,
+                        count, from->user_arguments == NULL ? ", which are NULL" : "",
+                        MR_COUNT(out->arguments));
+        return false;
+    }
+    out->kind = MR_AGG_USER;
+    out->functions = from->user_functions;
+    out->user = from->user;
+    out->result = from->user_result;
+    out->result.name = from->name;
+    out->argument_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        out->arguments[i] = from->user_arguments[i];
+        if (!mri_expr_ok(job, out->arguments[i], "mr_aggregate: argument %u of '%s'", i + 1,
+                         from->name)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool to_spec(struct mr_job *job, const struct mr_aggregate *from,
                     struct mr_aggregate_spec *out)
 {
@@ -335,35 +452,7 @@ static bool to_spec(struct mr_job *job, const struct mr_aggregate *from,
         mri_job_invalid(job, "mr_aggregate: an aggregate has no output name");
         return false;
     }
-    if (from->function != NULL) {
-        if (!aggregate_kind(from->function, from->argument != NULL, &out->kind)) {
-            mri_job_invalid(job,
-                            "mr_aggregate: there is no aggregate '%s'; known: count, sum, min, "
-                            "max, avg, first, last",
-                            from->function);
-            return false;
-        }
-        out->arguments[0] = from->argument;
-        out->argument_count = out->kind == MR_AGG_COUNT_ALL ? 0 : 1;
-        return true;
-    }
-    if (from->user_functions == NULL || from->user_argument_count > MR_COUNT(out->arguments)) {
-        mri_job_invalid(job,
-                        "mr_aggregate: '%s' has neither a function's name nor user functions "
-                        "with at most %zu arguments",
-                        from->name, MR_COUNT(out->arguments));
-        return false;
-    }
-    out->kind = MR_AGG_USER;
-    out->functions = from->user_functions;
-    out->user = from->user;
-    out->result = from->user_result;
-    out->result.name = from->name;
-    out->argument_count = from->user_argument_count;
-    for (uint32_t i = 0; i < from->user_argument_count; i++) {
-        out->arguments[i] = from->user_arguments[i];
-    }
-    return true;
+    return from->function != NULL ? builtin_spec(job, from, out) : user_spec(job, from, out);
 }
 
 struct mr_stream *mr_aggregate(struct mr_stream *in, const struct mr_aggregate *aggregates,
@@ -433,13 +522,14 @@ struct mr_stream *mr_top(struct mr_stream *in, const struct mr_sort_key *keys, u
         return NULL;
     }
     for (uint32_t i = 0; i < count; i++) {
+        if (!mri_expr_ok(in->job, keys[i].expr, "mr_sort, mr_top: key %u", i + 1)) return NULL;
         orders[i] = (struct mr_order){keys[i].expr, keys[i].descending};
     }
     node = after(in, MR_NODE_TOP, &ref);
     node.u.top.order_count = count;
     node.u.top.orders = orders;
     node.u.top.limit = limit;
-    return mri_add(in->job, &node);
+    return add_after(in, &node);
 }
 
 struct mr_stream *mr_sort(struct mr_stream *in, const struct mr_sort_key *keys, uint32_t count)

@@ -87,6 +87,8 @@ static enum mr_status make_emitter(struct user_reader *reader, struct mr_quota *
         .schemas = schemas,
         .hidden_mask = source->with_event_time ? 1u << MR_HIDDEN_EVENT_TIME : 0,
         .batch_rows = MR_MIN(row_limit, MR_BATCH_ROWS_MAX),
+        .of_source = true,
+        .partition = reader->split->ordinal,
     };
 
     if (reader->emitter != NULL) return MR_OK;
@@ -130,6 +132,12 @@ static enum mr_status source_read(void *self, struct mr_quota *quota, uint32_t r
     mr_emitter_begin(reader->emitter, NULL, MR_EMITTER_NO_ROW);
     answer = source->functions.read(reader->reader, row_limit, reader->emitter, &result);
     MR_RET(mr_emitter_judge(reader->emitter, answer, &fatal, err));
+    if ((uint32_t)result > MR_READ_END) {
+        return mr_error_set(err, MR_E_INVALID,
+                            "source '%s': read of partition %u set out_result to %u, which is no "
+                            "enum mr_read_result",
+                            source->id, reader->split->ordinal, (uint32_t)result);
+    }
     MR_RET(mr_emitter_flush(reader->emitter, err));
     reader->ended = result == MR_READ_END;
     if (mr_emitter_pending(reader->emitter)) return take(reader, out_flow, out, err);

@@ -164,6 +164,7 @@ enum mr_status mr_emitter_fail(struct mr_emitter *out, const char *format, ...)
     va_start(args, format);
     if (vsnprintf(group->story, sizeof group->story, format, args) < 0) group->story[0] = '\0';
     va_end(args);
+    group->failed = true;
     return MR_E_USER_FUNCTION;
 }
 
@@ -177,12 +178,42 @@ static void forget_cells(struct mr_emitter *emitter)
     emitter->text.size_bytes = 0;
 }
 
+/* Misuse, lack of memory, or a value that does not fit. */
+static enum mr_status tell_failure(const struct mri_emitter_group *group, bool fatal,
+                                   struct mr_error *err)
+{
+    const struct mr_emitter_options *options = &group->options;
+
+    if (options->of_source) {
+        return mr_error_set(err, group->failure, "source '%s', partition %u: %s",
+                            options->operator_id, options->partition, group->error.text);
+    }
+    if (!fatal) return mr_error_set(err, group->failure, "%s", group->error.text);
+    return mr_error_set(err, group->failure, "operator '%s': %s", options->operator_id,
+                        group->error.text);
+}
+
+/* What the function itself reports. */
+static enum mr_status tell_answer(const struct mri_emitter_group *group, enum mr_status answer,
+                                  struct mr_error *err)
+{
+    const struct mr_emitter_options *options = &group->options;
+    const char *why = group->story[0] != '\0' ? group->story : mr_status_text(answer);
+
+    if (options->of_source) {
+        return mr_error_set(err, answer, "source '%s': read of partition %u failed: %s",
+                            options->operator_id, options->partition, why);
+    }
+    return mr_error_set(err, answer, "the function failed: %s", why);
+}
+
 enum mr_status mr_emitter_judge(struct mr_emitter *emitter, enum mr_status answer, bool *out_fatal,
                                 struct mr_error *err)
 {
     struct mri_emitter_group *group = emitter->group;
     enum mr_status st = MR_OK;
 
+    if (answer == MR_OK && group->failed) answer = MR_E_USER_FUNCTION; /* said, not returned */
     for (uint32_t i = 0; i < group->options.output_count; i++) {
         struct mr_emitter *output = &group->outputs[i];
 
@@ -193,16 +224,13 @@ enum mr_status mr_emitter_judge(struct mr_emitter *emitter, enum mr_status answe
         forget_cells(output);
     }
     *out_fatal = group->failure == MR_E_INVALID || group->failure == MR_E_NOMEM;
-    if (*out_fatal) {
-        st = mr_error_set(err, group->failure, "operator '%s': %s", group->options.operator_id,
-                          group->error.text);
-    } else if (group->failure != MR_OK) {
-        st = mr_error_set(err, group->failure, "%s", group->error.text);
+    if (group->failure != MR_OK) {
+        st = tell_failure(group, *out_fatal, err);
     } else if (answer != MR_OK) {
-        st = mr_error_set(err, answer, "the function failed: %s",
-                          group->story[0] != '\0' ? group->story : mr_status_text(answer));
+        st = tell_answer(group, answer, err);
     }
     group->failure = MR_OK;
+    group->failed = false;
     group->story[0] = '\0';
     return st;
 }
@@ -560,7 +588,8 @@ static enum mr_status emit_cells(struct mr_emitter *emitter)
             break;
         case MR_BUILD_TOO_LARGE:
             return mri_fail(emitter, MR_E_LIMIT,
-                            "an emitted value is longer than a batch can hold");
+                            "an emitted row does not fit a batch; raise --memory, or emit shorter "
+                            "values");
         }
     }
 }
@@ -653,13 +682,33 @@ void mr_emit_float64(struct mr_emitter *out, uint32_t column, double value)
     cell->u.float64 = value;
 }
 
+static bool fits_digits(mr_i128 value, uint32_t digits)
+{
+    mr_u128 magnitude = value < 0 ? -(mr_u128)value : (mr_u128)value;
+    mr_u128 limit = 1;
+
+    for (mr_u128 power = 10; digits > 0; digits >>= 1, power *= power) {
+        if ((digits & 1) != 0) limit *= power;
+    }
+    return magnitude < limit;
+}
+
 void mr_emit_decimal(struct mr_emitter *out, uint32_t column, struct mr_int128 value)
 {
     struct mri_cell *cell = cell_for(out, column, BIT(I128), "mr_emit_decimal");
+    mr_i128 number = (mr_i128)((mr_u128)(uint64_t)value.high << 64 | value.low);
+    const struct mr_field *field;
 
     if (cell == NULL) return;
+    field = &out->schema->fields[column];
+    if (!fits_digits(number, field->precision)) {
+        mri_unfit(out, MR_E_OVERFLOW,
+                  "column %u ('%s') is decimal(%u,%u): the value has more than %u digits", column,
+                  field->name, field->precision, field->scale, field->precision);
+        return;
+    }
     cell->kind = MRI_CELL_INT128;
-    cell->u.int128 = (mr_i128)((mr_u128)(uint64_t)value.high << 64 | value.low);
+    cell->u.int128 = number;
 }
 
 void mr_emit_bytes(struct mr_emitter *out, uint32_t column, const char *data, size_t size_bytes)
@@ -669,7 +718,9 @@ void mr_emit_bytes(struct mr_emitter *out, uint32_t column, const char *data, si
 
     if (cell == NULL) return;
     if (size_bytes > MR_TEXT_BYTES_MAX) {
-        (void)mri_fail(out, MR_E_LIMIT, "an emitted value is longer than a batch can hold");
+        mri_unfit(out, MR_E_LIMIT,
+                  "column %u ('%s'): a value of %zu bytes is too long: %zu bytes is the most",
+                  column, out->schema->fields[column].name, size_bytes, (size_t)MR_TEXT_BYTES_MAX);
         return;
     }
     if (out->schema->fields[column].type == MR_UTF8 && !mri_is_utf8(data, size_bytes)) {
@@ -710,6 +761,16 @@ static void check_not_null(struct mr_emitter *emitter)
     }
 }
 
+/* Only while one row is worked on there is a time to go by. */
+static void check_time(struct mr_emitter *emitter)
+{
+    const struct mri_emitter_group *group = emitter->group;
+
+    if ((group->options.hidden_mask >> MR_HIDDEN_EVENT_TIME & 1) == 0 || emitter->time_set) return;
+    if (group->input != NULL && group->row != MR_EMITTER_NO_ROW) return;
+    mri_misuse(emitter, "the stream has event times: call mr_emit_time before mr_emit_row");
+}
+
 enum mr_status mr_emit_row(struct mr_emitter *out)
 {
     struct mri_emitter_group *group = out->group;
@@ -719,6 +780,7 @@ enum mr_status mr_emit_row(struct mr_emitter *out)
     if (group->options.quota == NULL)
         mri_misuse(out, "mr_emit_row is not for results of aggregates");
     check_not_null(out);
+    check_time(out);
     st = group->failure;
     if (st == MR_OK) st = mri_array_publish(out); /* (1): rows keep their order */
     if (st == MR_OK) st = emit_cells(out);

@@ -38,6 +38,8 @@ struct mr_emitter_options {
     struct mr_schema *const *schemas; /* one per output; outlive the emitter */
     uint32_t hidden_mask;             /* hidden columns that rows carry */
     uint32_t batch_rows;              /* 1..MR_BATCH_ROWS_MAX */
+    bool of_source;     /* messages speak of source operator_id and its partition */
+    uint32_t partition;
 };
 
 /* *out is the emitter of output 0; mr_emitter_side gives the others. */
@@ -51,8 +53,9 @@ void mr_emitter_destroy(struct mr_emitter *emitter); /* NULL allowed; drops what
 #define MR_EMITTER_NO_ROW UINT32_MAX
 void mr_emitter_begin(struct mr_emitter *emitter, struct mr_batch *input, uint32_t row);
 /* After each call of a function that answered `answer`: MR_OK, or why it failed. *out_fatal true:
- * misuse and lack of memory (the text names the operator); false: what the function reported, or a
- * value that does not fit. Forgets it, and cells that were set without mr_emit_row. */
+ * misuse and lack of memory (the text names the operator); false: what the function reported, if
+ * only by mr_emitter_fail, or a value that does not fit. Texts of sources always name source and
+ * partition. Forgets it, and cells that were set without mr_emit_row. */
 enum mr_status mr_emitter_judge(struct mr_emitter *emitter, enum mr_status answer, bool *out_fatal,
                                 struct mr_error *err) MR_MUST_USE;
 /* The input is done: rows that have no full batch yet go to the queue too. */

@@ -161,7 +161,9 @@ enum mr_status mr_emit_open(struct mr_emitter *out, uint32_t rows_wanted, uint32
     if (out->array != NULL && out->array_used == out->array_capacity)
         MR_RET(mri_array_publish(out));
     if (out->array == NULL) MR_RET(array_new(out, rows_wanted));
-    for (uint32_t c = 0; c < out->schema->column_count; c++) out->sources[c].written = false;
+    for (uint32_t c = 0; c < out->schema->column_count; c++) {
+        out->sources[c].written = out->sources[c].chosen = false;
+    }
     out->times_written = false;
     out->open_rows = MR_MIN(rows_wanted, out->array_capacity - out->array_used);
     *out_rows = out->open_rows;
@@ -270,7 +272,15 @@ static bool use_source(struct mr_emitter *emitter, uint32_t column, uint32_t inp
     uint32_t at = 0;
 
     while (at < sources->count && sources->column[at] != input_column) at++;
+    if (sources->chosen && sources->open != at) {
+        mri_misuse(emitter,
+                   "column %u takes texts of two input columns between mr_emit_open and "
+                   "mr_emit_close",
+                   column);
+        return false;
+    }
     sources->open = at;
+    sources->chosen = true;
     if (at < sources->count) return true;
     if (at == MRI_TEXT_SOURCES_MAX) {
         mri_misuse(emitter, "column %u takes texts of more than %u input columns", column,
@@ -278,6 +288,7 @@ static bool use_source(struct mr_emitter *emitter, uint32_t column, uint32_t inp
         return false;
     }
     sources->first_buffer[at] = target->buffer_count;
+    sources->buffer_count[at] = from->buffer_count;
     if (at == 0) {
         target->buffers = from->buffers; /* borrowed with the input */
         target->buffer_count = from->buffer_count;
@@ -320,6 +331,20 @@ static bool check_source(struct mr_emitter *emitter, uint32_t column, const stru
     return true;
 }
 
+/* A view that the function does not write is an empty text. Each is emptied once, however often it
+ * is lent out. */
+static void clean_views(struct mr_emitter *emitter, uint32_t column)
+{
+    struct mri_text_sources *sources = &emitter->sources[column];
+    uint32_t end = emitter->array_used + emitter->open_rows;
+    struct mr_view *views =
+        (struct mr_view *)(uintptr_t)emitter->array->columns[column].values;
+
+    if (sources->clean_rows >= end) return;
+    mri_views_empty(&views[sources->clean_rows], end - sources->clean_rows);
+    sources->clean_rows = end;
+}
+
 struct mr_view *mr_emit_texts_of(struct mr_emitter *out, uint32_t column,
                                  const struct mr_batch *input, uint32_t input_column)
 {
@@ -327,10 +352,51 @@ struct mr_view *mr_emit_texts_of(struct mr_emitter *out, uint32_t column,
 
     if (values == NULL || !check_source(out, column, input, input_column)) return dummy(out);
     if (!mr_batch_borrow(out->array, out->group->input)) MR_UNREACHABLE(); /* the only one */
-    return use_source(out, column, input_column) ? values : dummy(out);
+    if (!use_source(out, column, input_column)) return dummy(out);
+    clean_views(out, column);
+    return values;
 }
 
 /* ---- close ---- */
+
+static void tell_bad_view(struct mr_emitter *emitter, uint32_t column, uint32_t at,
+                          const struct mr_view *view, uint32_t buffer_count)
+{
+    const char *name = emitter->schema->fields[column].name;
+
+    if (view->size_bytes <= MR_VIEW_INLINE) {
+        mri_misuse(emitter,
+                   "column %u ('%s'): view %u has bytes other than 0 behind its text; make views "
+                   "with mr_view_make",
+                   column, name, at);
+    } else if (view->u.far.buffer >= buffer_count) {
+        mri_misuse(emitter, "column %u ('%s'): view %u is in buffer %u, the input column has %u",
+                   column, name, at, view->u.far.buffer, buffer_count);
+    } else {
+        mri_misuse(emitter, "column %u ('%s'): view %u has %u bytes, a text has at most %zu",
+                   column, name, at, view->size_bytes, (size_t)MR_TEXT_BYTES_MAX);
+    }
+}
+
+/* Where a buffer ends is not known here: the bytes of a far view are the function's word. */
+static void check_views(struct mr_emitter *emitter, uint32_t column, uint32_t rows)
+{
+    const struct mri_text_sources *sources = &emitter->sources[column];
+    uint32_t buffer_count = sources->count > 0 ? sources->buffer_count[sources->open] : 0;
+    const struct mr_view *views =
+        (const struct mr_view *)emitter->array->columns[column].values + emitter->array_used;
+    uint32_t bad = mri_views_check(views, rows, buffer_count);
+
+    if (bad < rows) tell_bad_view(emitter, column, bad, &views[bad], buffer_count);
+}
+
+static void check_texts(struct mr_emitter *emitter, uint32_t rows)
+{
+    for (uint32_t c = 0; c < emitter->schema->column_count; c++) {
+        if (mr_type_layout(emitter->schema->fields[c].type) != MR_LAYOUT_VIEW) continue;
+        check_views(emitter, c, rows);
+    }
+}
 
 /* Far views count from where their source's buffers begin. */
 static void place_views(struct mr_emitter *emitter, uint32_t column, uint32_t rows)
@@ -393,6 +459,7 @@ enum mr_status mr_emit_close(struct mr_emitter *out, uint32_t rows)
     if (room == 0) mri_misuse(out, "mr_emit_close without mr_emit_open");
     if (rows > room) mri_misuse(out, "mr_emit_close with %u rows, %u were open", rows, room);
     if (group->failure == MR_OK && rows > 0) check_written(out);
+    if (group->failure == MR_OK && rows > 0) check_texts(out, rows);
     if (group->failure != MR_OK || rows == 0) return group->failure;
     for (uint32_t c = 0; c < out->schema->column_count; c++) place_views(out, c, rows);
     fill_hidden(out, rows);

@@ -1,4 +1,5 @@
-/* emitter_internal.h - shared by emitter.c (rows, queue) and emitter_array.c (arrays).
+/* emitter_internal.h - shared by emitter.c (rows, queue), emitter_array.c (arrays) and
+ * emitter_views.c (what arrays of texts must be like).
  *
  * Owns:    see emitter.h.
  * Thread:  confined.
@@ -40,8 +41,11 @@ struct mri_text_sources {
     uint32_t count;
     uint32_t column[MRI_TEXT_SOURCES_MAX];
     uint32_t first_buffer[MRI_TEXT_SOURCES_MAX];
+    uint32_t buffer_count[MRI_TEXT_SOURCES_MAX];
     uint32_t open; /* the source that the rows being written use */
+    uint32_t clean_rows; /* so many views of the array were empty before they were lent out */
     bool written;  /* the column was asked for since mr_emit_open */
+    bool chosen;   /* `open` was chosen since then */
 };
 
 struct mri_emitted { /* a batch in the queue */
@@ -86,7 +90,8 @@ struct mri_emitter_group {
     uint32_t row;
     enum mr_status failure; /* first misuse or lack of memory of this call */
     struct mr_error error;
-    char story[MR_ERROR_TEXT_BYTES]; /* mr_emitter_fail */
+    bool failed; /* mr_emitter_fail was called; why: */
+    char story[MR_ERROR_TEXT_BYTES];
     struct mri_emitted *first, *last;
     uint64_t emitted_rows;
     uint32_t leaving_at; /* rows of the first batch that are copied already */
@@ -112,5 +117,9 @@ enum mr_status mri_array_publish(struct mr_emitter *emitter);
 size_t mri_array_bytes(const struct mr_emitter *emitter, uint32_t rows);
 void mri_array_drop(struct mr_emitter *emitter);
 bool mri_is_utf8(const char *data, size_t size_bytes);
+void mri_views_empty(struct mr_view *views, uint32_t count); /* makes them empty texts */
+/* The first view that is longer than a text may be, has a buffer that is none of 0..buffer_count-1
+ * or, if it is inline, bytes other than 0 behind its text; `count` if all are good. */
+uint32_t mri_views_check(const struct mr_view *views, uint32_t count, uint32_t buffer_count);
 
 #endif

@@ -90,6 +90,32 @@ MR_TEST(function, a_failing_row_is_told_with_the_words_of_the_function_and_other
     xt_close(&t);
 }
 
+static enum mr_status only_says_so(void *user, const struct mr_row *row, struct mr_emitter *out)
+{
+    (void)user;
+    if (mr_row_int64(row, 0) == 2) {
+        (void)mr_emitter_fail(out, "two is no number");
+        return MR_OK;
+    }
+    mr_emit_int64(out, 0, mr_row_int64(row, 0));
+    return mr_emit_row(out);
+}
+
+MR_TEST(function, a_row_function_that_says_why_it_fails_and_returns_ok_has_failed)
+{
+    struct xt t;
+
+    open_function(&t, MR_FUNCTION_ROW, "n int64", "n int64");
+    t.node.u.function.row = only_says_so;
+    xt_begin(&t);
+    xt_rows_of(&t, 0, 0, "1\n2\n3\n");
+    MR_EXPECT_OK(t.status, &t.err);
+    MR_EXPECT_EQ_STR(xt_text(&t), "1\n3\n");
+    MR_EXPECT_EQ_STR(xt_bad(&t), "1: MR_E_USER_FUNCTION: the function failed: two is no number\n");
+    xt_end(&t);
+    xt_close(&t);
+}
+
 /* An error behind a function must still find its line in the file. */
 MR_TEST(function, emitted_rows_keep_time_split_watermark_and_the_place_of_their_row)
 {
@@ -426,6 +452,40 @@ MR_TEST(function, one_row_batches_and_short_memory_give_the_same_words)
         MR_EXPECT(t.blocked_count > 0 || batch_rows == 16);
         xt_end(&t);
     }
+    xt_close(&t);
+}
+
+static enum mr_status row_form(void *user, const struct mr_batch *batch, struct mr_emitter *out)
+{
+    (void)user;
+    for (uint32_t i = 0; i < mr_batch_rows(batch); i++) {
+        mr_emit_int64(out, 0, mr_batch_int64s(batch, 0)[i]);
+        if (mr_emit_row(out) != MR_OK) return MR_OK; /* hides it */
+    }
+    return MR_OK;
+}
+
+/* Such rows were put into a window before all others, and nobody was told. */
+MR_TEST(function, when_a_batch_function_emits_rows_without_a_time_then_the_job_ends)
+{
+    struct xt t;
+    struct mr_batch *batch;
+
+    open_function(&t, MR_FUNCTION_BATCH, "n int64", "n int64");
+    t.node.u.function.batch = row_form;
+    xt_begin(&t);
+    xt_rows(&t, "1\n");
+    MR_EXPECT_EQ_STR(xt_text(&t), "1\n"); /* nobody needs a time */
+    xt_end(&t);
+    t.plan.output_hidden = TIME_MASK;
+    xt_begin(&t);
+    batch = mr_data_batch(&t.data.quota, t.plan.input, "1\n");
+    mr_data_hide(batch, MR_HIDDEN_EVENT_TIME, (int64_t[]){10});
+    xt_batch(&t, batch);
+    MR_EXPECT_EQ_INT(t.status, MR_E_INVALID);
+    MR_EXPECT_EQ_STR(t.err.text, "operator 'it': the stream has event times: call mr_emit_time "
+                                 "before mr_emit_row");
+    xt_end(&t);
     xt_close(&t);
 }
 

@@ -97,6 +97,23 @@ static bool literal_in_range(const struct mr_expr *node)
     }
 }
 
+/* Every utf8 value is UTF-8: readers check theirs, and so a literal has to be. */
+static enum mr_status check_text(struct mri_binder *binder, const struct mr_expr *node)
+{
+    size_t valid;
+
+    if (node->size_bytes > MR_TEXT_BYTES_MAX) {
+        return mr_error_set(binder->err, MR_E_LIMIT, "a text of %zu bytes: the limit is %zu",
+                            node->size_bytes, (size_t)MR_TEXT_BYTES_MAX);
+    }
+    if (node->type != MR_UTF8) return MR_OK;
+    valid = mri_utf8_valid_bytes(node->text, node->size_bytes);
+    if (valid == node->size_bytes) return MR_OK;
+    return mr_error_set(binder->err, MR_E_INVALID,
+                        "the text %s is not UTF-8: byte %zu is 0x%02x; convert it before",
+                        mri_label(binder, node), valid + 1, (unsigned char)node->text[valid]);
+}
+
 static enum mr_status bind_literal(struct mri_binder *binder, struct mr_expr *node)
 {
     if (node->type > MR_INTERVAL) {
@@ -117,10 +134,7 @@ static enum mr_status bind_literal(struct mri_binder *binder, struct mr_expr *no
     if (node->text != NULL && !node->is_null) {
         char *copy = mr_arena_alloc(binder->arena, node->size_bytes + 1);
 
-        if (node->size_bytes > MR_TEXT_BYTES_MAX) {
-            return mr_error_set(binder->err, MR_E_LIMIT, "a text of %zu bytes: the limit is %zu",
-                                node->size_bytes, (size_t)MR_TEXT_BYTES_MAX);
-        }
+        MR_RET(check_text(binder, node));
         if (copy == NULL) return mri_bind_nomem(binder);
         memcpy(copy, node->text, node->size_bytes + 1);
         node->text = copy;

@@ -50,6 +50,32 @@ MR_TEST(bind, operands_that_do_not_fit_are_named_with_their_types)
     et_close(&t);
 }
 
+MR_TEST(bind, a_text_that_is_not_utf8_is_refused_in_utf8)
+{
+    struct et t;
+
+    et_open(&t, SCHEMA, ROW);
+    MR_EXPECT_EQ_STR(et_refused(&t, X(EQ, C("origin"), S("ab\xff\xc3\xa9")), MR_E_INVALID),
+                     "in origin = 'ab?\xc3\xa9': the text 'ab?\xc3\xa9' (utf8) is not UTF-8: byte 3 "
+                     "is 0xff; convert it before");
+    MR_EXPECT_CONTAINS(et_refused(&t, S("\xe2\x82"), MR_E_INVALID), "'?" "?'");
+    et_close(&t);
+}
+
+MR_TEST(bind, a_tree_knows_the_arena_of_its_root)
+{
+    struct et t;
+    struct mr_arena other;
+
+    et_open(&t, SCHEMA, ROW);
+    mr_arena_init(&other, mr_test_heap());
+    MR_EXPECT(mr_expr_made_in(X(ADD, C("flights"), I(1)), &et_arena));
+    MR_EXPECT(!mr_expr_made_in(mr_expr_bool(&other, true), &et_arena));
+    MR_EXPECT(mr_expr_made_in(mr_expr_cast(&other, I(1), MR_UTF8, 0, 0, false), &other));
+    mr_arena_fini(&other);
+    et_close(&t);
+}
+
 /* Who runs out of memory while building passes NULL on and hears of it once. */
 MR_TEST(bind, null_for_lack_of_memory_travels_up_to_bind)
 {

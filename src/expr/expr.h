@@ -118,6 +118,10 @@ struct mr_expr *mr_expr_cast(struct mr_arena *arena, struct mr_expr *argument, e
                              uint8_t precision, uint8_t scale, bool try_cast);
 /* Text of an unbound tree, as it would be written: "(a + 1) * b". */
 void mr_expr_print(const struct mr_expr *expr, struct mr_text *out);
+/* True if the tree was made in this arena. A tree has the arena of its root. */
+bool mr_expr_made_in(const struct mr_expr *expr, const struct mr_arena *arena);
+/* Well-formed UTF-8: texts, and the names of columns. */
+bool mr_expr_is_utf8(const char *data, size_t size_bytes);
 /* True if the tree is one plain column reference; *out_name then borrows its name. */
 bool mr_expr_is_column(const struct mr_expr *expr, const char **out_name);
 /* Adds every column index that the tree reads to `mask` (bit per column of schema). */

@@ -36,6 +36,7 @@
 enum mri_kind { MRI_COLUMN, MRI_HIDDEN, MRI_LITERAL, MRI_CALL, MRI_CASE, MRI_CAST, MRI_TOO_LARGE };
 
 struct mr_expr {
+    const struct mr_arena *arena; /* where the tree was made: whose it is */
     uint8_t kind;
     uint8_t op;        /* enum mr_op; calls only */
     uint8_t type;      /* enum mr_type: of a literal, a cast, and of every bound node */

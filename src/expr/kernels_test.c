@@ -292,21 +292,37 @@ MR_TEST(text, functions_count_code_points)
 }
 
 /* Eight bytes at a time must change the 26 letters and no other byte, at every place of a word. */
+/* Four bytes that end in a character: c itself if it is ASCII, else one of two, three or four
+ * bytes. */
+static void put_slot(char *out, uint32_t c)
+{
+    uint32_t point = c < 192 ? c * 8 : (c - 191) * 0x4003;
+    uint32_t more = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+    static const uint32_t leads[] = {0, 0xc0, 0xe0, 0xf0};
+
+    memset(out, 'm', 4);
+    out[3] = (char)c;
+    if (c < 128) return;
+    for (uint32_t i = 0; i < more; i++) out[3 - i] = (char)(0x80 | (point >> 6 * i & 0x3f));
+    out[3 - more] = (char)(leads[more] | point >> 6 * more);
+}
+
 MR_TEST(text, upper_and_lower_change_ascii_letters_only)
 {
     struct et t;
 
     et_open(&t, "s utf8", "x\n");
-    for (int c = 1; c < 256; c++) {
+    for (uint32_t c = 1; c < 256; c++) {
         for (size_t size = 1; size < 30; size += 3) {
             char text[32], upper[34], lower[34];
 
+            memset(text, 'm', sizeof text);
+            for (size_t i = 0; i + 4 <= size; i += 4) put_slot(text + i, c);
             for (size_t i = 0; i < size; i++) {
-                int at = i % 4 == 3 ? c : 'm';
+                char at = text[i];
 
-                text[i] = (char)at;
-                upper[i] = (char)(at >= 'a' && at <= 'z' ? at - 32 : at);
-                lower[i] = (char)(at >= 'A' && at <= 'Z' ? at + 32 : at);
+                upper[i] = at >= 'a' && at <= 'z' ? (char)(at - 32) : at;
+                lower[i] = at >= 'A' && at <= 'Z' ? (char)(at + 32) : at;
             }
             memcpy(upper + size, "\n", 2);
             memcpy(lower + size, "\n", 2);

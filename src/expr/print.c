@@ -67,9 +67,12 @@ static void print_name(const char *name, struct mr_text *out)
 static void print_string(const char *data, size_t size_bytes, struct mr_text *out)
 {
     mr_text_add_char(out, '\'');
-    for (size_t i = 0; i < size_bytes; i++) {
+    for (size_t i = 0, valid = 0; i < size_bytes; i++) {
+        if (i == valid) valid += mri_utf8_valid_bytes(data + i, size_bytes - i);
         if (data[i] == '\'') mr_text_add_char(out, '\'');
-        mr_text_add_char(out, data[i] == '\0' ? '?' : data[i]);
+        /* Messages are UTF-8 even about what is not. */
+        mr_text_add_char(out, data[i] == '\0' || i == valid ? '?' : data[i]);
+        valid = MR_MAX(valid, i + 1);
     }
     mr_text_add_char(out, '\'');
 }

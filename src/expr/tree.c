@@ -5,7 +5,9 @@ static struct mr_expr *new_node(struct mr_arena *arena, enum mri_kind kind)
 {
     struct mr_expr *node = mr_arena_zero(arena, sizeof *node);
 
-    if (node != NULL) node->kind = (uint8_t)kind;
+    if (node == NULL) return NULL;
+    node->kind = (uint8_t)kind;
+    node->arena = arena;
     return node;
 }
 
@@ -195,6 +197,16 @@ struct mr_expr *mr_expr_cast(struct mr_arena *arena, struct mr_expr *argument, e
     node->scale = scale;
     node->try_cast = try_cast;
     return with_args(node, args, 1);
+}
+
+bool mr_expr_made_in(const struct mr_expr *expr, const struct mr_arena *arena)
+{
+    return expr->arena == arena;
+}
+
+bool mr_expr_is_utf8(const char *data, size_t size_bytes)
+{
+    return mri_utf8_valid_bytes(data, size_bytes) == size_bytes;
 }
 
 bool mr_expr_is_column(const struct mr_expr *expr, const char **out_name)

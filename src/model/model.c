@@ -425,6 +425,30 @@ static enum mr_status take_outputs(struct mr_node *node, const struct mr_node *g
     return MR_OK;
 }
 
+/* Names are printed, written to files and compared as texts: they must be some. */
+static enum mr_status check_names(const struct mr_field *fields, uint32_t count,
+                                  struct mr_error *err)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const char *name = fields[i].name;
+
+        if (name != NULL && !mr_expr_is_utf8(name, strlen(name))) {
+            return mr_error_set(err, MR_E_SCHEMA,
+                                "the name of column %u is not UTF-8: give it another", i + 1);
+        }
+        MR_RET(check_names(fields[i].children, fields[i].child_count, err));
+    }
+    return MR_OK;
+}
+
+static enum mr_status check_output_names(const struct mr_node *node, struct mr_error *err)
+{
+    for (uint32_t i = 0; i < node->output_count; i++) {
+        MR_RET(check_names(node->outputs[i]->fields, node->outputs[i]->column_count, err));
+    }
+    return MR_OK;
+}
+
 static enum mr_status build(struct mr_model *model, struct mr_node *node,
                             const struct mr_node *given, struct mr_error *err)
 {
@@ -489,6 +513,7 @@ enum mr_status mr_model_add(struct mr_model *model, const struct mr_node *given,
     if (st != MR_OK) return st;
     st = copy_inputs(model, node, err);
     if (st == MR_OK) st = build(model, node, given, err);
+    if (st == MR_OK) st = check_output_names(node, err);
     if (st != MR_OK) {
         mr_error_context(err, "%s '%s'", mr_node_kind_name(node->kind), node->id);
         release_outputs(node);

@@ -184,6 +184,23 @@ MR_TEST(model, mistakes_in_expressions_name_the_operator_and_suggest)
     mr_model_destroy(model);
 }
 
+MR_TEST(model, names_of_columns_are_utf8_wherever_they_come_from)
+{
+    struct mr_model *model = model_new();
+    uint32_t in = source(model, "in", "a:i t:t");
+    struct mr_expr *exprs[] = {col(model, "a"), col(model, "a")};
+    const char *names[] = {"caf\xc3\xa9", "caf\xe9"};
+    struct mr_node node = {.kind = MR_NODE_PROJECT, .u.project = {2, exprs, names}};
+    struct mr_error err = {0};
+    uint32_t ordinal;
+
+    MR_EXPECT_EQ_INT(try_add(model, node, OUT(in), "p", &ordinal, &err), MR_E_SCHEMA);
+    MR_EXPECT_EQ_STR(err.text,
+                     "project 'p': the name of column 2 is not UTF-8: give it another");
+    MR_EXPECT_EQ_UINT(model->node_count, 1);
+    mr_model_destroy(model);
+}
+
 MR_TEST(model, aggregates_refuse_arguments_that_make_no_sense)
 {
     struct mr_model *model = model_new();

@@ -166,6 +166,10 @@ enum mr_status mr_plan_create(struct mr_heap *heap, const struct mr_model *model
                               struct mr_error *err) MR_MUST_USE;
 void mr_plan_destroy(struct mr_plan *plan);
 
+#define MR_TASK_QUOTA_BYTES_MIN (4 * MR_BLOCK_BYTES_MAX) /* least of one instance of a stage */
+/* About the least --memory with which this pipeline runs, state not counted: for messages. */
+size_t mr_plan_memory_least(const struct mr_plan *plan);
+
 /* What a source or a sink is, which only its connector knows ("csv flights.csv, 19 columns"). */
 typedef void (*mr_describe_fn)(void *self, const struct mr_node *node, struct mr_text *out);
 

@@ -11,6 +11,7 @@
 #define QUOTA_MIN_BYTES ((size_t)64 * 1024)
 #define QUOTA_STEP_BYTES ((size_t)32 * 1024)
 #define RING_SLOTS_DEFAULT 8u
+#define OPERATORS_LEAST_BYTES ((size_t)512 * 1024) /* per task: buffers, empty tables */
 
 uint64_t mri_edge_channels(const struct mr_plan *plan, const struct mr_plan_edge *edge)
 {
@@ -27,21 +28,32 @@ uint64_t mri_edge_channels(const struct mr_plan *plan, const struct mr_plan_edge
     return from * to;
 }
 
-static enum mr_status too_little(struct mri_planner *planner, uint64_t channels, uint64_t quota,
-                                 uint64_t parts)
+/* A quarter for channels, a quarter at the most for tasks' batches beyond their minimum, and
+ * something for operators to begin with. */
+size_t mr_plan_memory_least(const struct mr_plan *plan)
+{
+    uint64_t channels = 0, tasks = 0, least, mib = 1024 * 1024;
+
+    for (uint32_t i = 0; i < plan->edge_count; i++) {
+        channels += mri_edge_channels(plan, &plan->edges[i]);
+    }
+    for (uint32_t i = 0; i < plan->stage_count; i++) tasks += plan->stages[i].parallelism;
+    least = tasks * (MR_TASK_QUOTA_BYTES_MIN * 4 / 3 + OPERATORS_LEAST_BYTES);
+    least = MR_MAX(least, channels * QUOTA_MIN_BYTES * 4);
+    return (least + mib - 1) / mib * mib;
+}
+
+static enum mr_status too_little(struct mri_planner *planner, uint64_t channels)
 {
     const struct mr_plan_options *options = &planner->plan->options;
-    uint64_t mib = 1024 * 1024;
+    size_t least = mr_plan_memory_least(planner->plan) >> 20;
 
     return mr_error_set(planner->err, MR_E_NOMEM,
-                        "this pipeline has %llu channels between %u stages and needs at least %llu "
-                        "MiB of memory for them to work with, but may use %llu MiB: allow more "
-                        "(--memory %lluM), or use fewer workers (--workers, now %u)",
-                        (unsigned long long)channels, planner->plan->stage_count,
-                        (unsigned long long)((channels * quota * parts + mib - 1) / mib),
-                        (unsigned long long)(options->memory_bytes / mib),
-                        (unsigned long long)((channels * quota * parts + mib - 1) / mib),
-                        options->workers);
+                        "this pipeline has %llu channels between %u stages and needs about %zu MiB "
+                        "of memory for rows on the move, but may use %zu MiB: allow more "
+                        "(--memory %zuMiB), or use fewer workers (--workers, now %u)",
+                        (unsigned long long)channels, planner->plan->stage_count, least,
+                        options->memory_bytes >> 20, least, options->workers);
 }
 
 /* A given quota (tests) may take half of the memory, the default a quarter. */
@@ -55,7 +67,7 @@ static enum mr_status choose_quota(struct mri_planner *planner, uint64_t channel
         uint64_t most = options->memory_bytes / parts / channels;
         uint64_t least = options->quota_bytes != 0 ? quota : QUOTA_MIN_BYTES;
 
-        if (most < least) return too_little(planner, channels, least, parts);
+        if (most < least) return too_little(planner, channels);
         if (most < quota) quota = most / QUOTA_STEP_BYTES * QUOTA_STEP_BYTES;
     }
     *out = quota;

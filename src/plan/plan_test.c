@@ -305,9 +305,9 @@ MR_TEST(plan, too_little_memory_says_how_much_is_needed)
     options.memory_bytes = 16 * MIB - 1;
     MR_EXPECT_EQ_INT(mr_plan_create(mr_test_heap(), model, &options, &plan, &err), MR_E_NOMEM);
     MR_EXPECT_EQ_STR(err.text,
-                     "this pipeline has 64 channels between 2 stages and needs at least 16 MiB of "
-                     "memory for them to work with, but may use 15 MiB: allow more (--memory 16M), "
-                     "or use fewer workers (--workers, now 8)");
+                     "this pipeline has 64 channels between 2 stages and needs about 30 MiB of "
+                     "memory for rows on the move, but may use 15 MiB: allow more (--memory "
+                     "30MiB), or use fewer workers (--workers, now 8)"); /* 16 x (4/3 + 1/2) MiB */
     options.memory_bytes = 16 * MIB;
     plan = plan_of(model, &options);
     MR_EXPECT_EQ_UINT(plan->edges[0].quota_bytes, 64 * 1024);

@@ -8,7 +8,6 @@
 /* Memory for batches that the operators of one task make: a reader's chunks, a few batches. All
  * tasks together take at most a quarter of the job's memory, but each at least the minimum. */
 #define TASK_QUOTA_BYTES ((size_t)4 * 1024 * 1024)
-#define TASK_QUOTA_MIN   (4 * MR_BLOCK_BYTES_MAX)
 /* Turns without progress before a worker parks, and for how long. */
 #define SPIN_TURNS 64u
 #define PARK_US MR_MILLISECOND
@@ -241,7 +240,7 @@ static size_t task_quota(const struct mr_runner *runner)
 
     if (quota != 0) return quota;
     quota = memory == 0 ? TASK_QUOTA_BYTES : memory / 4 / runner->task_limit;
-    return MR_MAX(MR_MIN(quota, TASK_QUOTA_BYTES), TASK_QUOTA_MIN);
+    return MR_MAX(MR_MIN(quota, TASK_QUOTA_BYTES), MR_TASK_QUOTA_BYTES_MIN);
 }
 
 /* Operators' own memory is what channels and tasks in flight leave over: state must not starve
@@ -253,10 +252,12 @@ static enum mr_status make_operator_heap(struct mr_runner *runner, struct mr_err
 
     if (memory != 0 && memory <= moving) {
         return mr_error_set(err, MR_E_NOMEM,
-                            "this job needs more than %zu MiB for rows on the move (%u tasks, %zu "
-                            "MiB of channels), but --memory is %zu MiB; raise it or lower --workers",
-                            moving >> 20, runner->task_limit, runner->plan->channel_bytes >> 20,
-                            memory >> 20);
+                            "this pipeline has %u tasks and needs about %zu MiB of memory for "
+                            "rows on the move, but may use %zu MiB: allow more (--memory %zuMiB), "
+                            "or use fewer workers (--workers, now %u)",
+                            runner->task_limit, mr_plan_memory_least(runner->plan) >> 20,
+                            memory >> 20, mr_plan_memory_least(runner->plan) >> 20,
+                            runner->plan->options.workers);
     }
     mr_heap_init_child(&runner->operators, "operators", memory == 0 ? SIZE_MAX : memory - moving,
                        runner->heap);
