@@ -328,6 +328,22 @@ static bool fill_defaults(struct mr_arguments *out)
     return true;
 }
 
+/* The metrics would overwrite what the job reads or writes. */
+static bool check_metrics_path(struct mr_arguments *out)
+{
+    const char *metrics = mri_argument_common(out, MRI_OPTION_METRICS_JSON);
+    const char *policy = mri_argument_common(out, MRI_OPTION_ON_ERROR);
+    const char *others[] = {mri_argument_common(out, MRI_OPTION_INPUT),
+                            mri_argument_common(out, MRI_OPTION_OUTPUT),
+                            strncmp(policy, "dead-letter=", 12) == 0 ? policy + 12 : NULL};
+
+    for (size_t i = 0; metrics != NULL && i < MR_COUNT(others); i++) {
+        if (others[i] == NULL || strcmp(metrics, others[i]) != 0) continue;
+        return fail(out, "--metrics-json: '%.80s' is read or written by the job itself", metrics);
+    }
+    return true;
+}
+
 static bool check_ranges(struct mr_arguments *out)
 {
     int64_t workers = out->numbers[MRI_OPTION_WORKERS];
@@ -347,7 +363,7 @@ static bool check_ranges(struct mr_arguments *out)
         (strncmp(policy, "dead-letter=", 12) != 0 || policy[12] == '\0')) {
         return fail(out, "--on-error: '%.80s' is not fail, skip or dead-letter=PATH", policy);
     }
-    return true;
+    return check_metrics_path(out);
 }
 
 bool mri_arguments_parse(const struct mr_command *command, int argc, char **argv,

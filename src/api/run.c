@@ -341,8 +341,9 @@ static enum mr_status execute(struct run *run, struct mr_summary *out, struct mr
         *err = run->runner->error;
         st = err->status;
     } else {
-        st = mr_runner_commit(run->runner, err);
-        if (st == MR_OK) st = mr_dead_letter_commit(run->letters, err);
+        /* What may still fail comes before the output is visible. */
+        st = mr_dead_letter_commit(run->letters, err);
+        if (st == MR_OK) st = mr_runner_commit(run->runner, err);
     }
     summarise(run, clock->monotonic(clock->self).us - run->runner->started.us, out);
     out->cancelled = st == MR_E_CANCELLED;

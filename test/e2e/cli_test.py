@@ -126,6 +126,13 @@ class Explain(Case):
 
 
 class Counters(Case):
+    def test_metrics_never_overwrite_what_the_job_reads_or_writes(self):
+        path = self.path("x.csv")
+        for arguments in (("--input", path), ("--input", JANUARY, "--output", path),
+                          ("--input", JANUARY, f"--on-error=dead-letter={path}")):
+            self.ends_with(2, harness.run("flights", *arguments, "--metrics-json", path),
+                           "--metrics-json")
+
     def test_metrics_are_json_and_add_up(self):
         path = self.path("m.json")
         for mode in ("batch", "streaming"):

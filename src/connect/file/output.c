@@ -69,10 +69,16 @@ static enum mr_status open_path(struct mri_output *output, uint32_t sink, uint32
 {
     struct mr_disk_request info = {.op = MR_DISK_INFO, .path = output->path};
     struct mr_error ignored;
+    bool there = mr_disk_do(output->disk, &info, &ignored) == MR_OK;
 
-    if (mr_disk_do(output->disk, &info, &ignored) != MR_OK) {
-        return open_temporary(output, sink, instance, err);
+    /* The rename would put the file in the place of the link: of /dev/stdout, say. */
+    if (info.info.link && (!there || info.info.kind == MR_FILE_REGULAR)) {
+        return mr_error_set(err, MR_E_INVALID,
+                            "%s is a symbolic link; write the path that it leads to (or - for "
+                            "standard output)",
+                            output->path);
     }
+    if (!there) return open_temporary(output, sink, instance, err);
     switch (info.info.kind) {
     case MR_FILE_REGULAR: return open_temporary(output, sink, instance, err);
     case MR_FILE_DIRECTORY:

@@ -351,6 +351,7 @@ MR_TEST(format_sink, a_link_to_a_file_is_refused_and_not_replaced)
     bench.disk.disk.submit = submit_links;
     MR_EXPECT_STATUS(begin(&bench, "out", MR_FORMAT_CSV, &err), MR_E_INVALID);
     MR_EXPECT_CONTAINS(err.text, "out is a symbolic link");
+    end_writer(&bench);
     MR_EXPECT_STATUS(begin(&bench, "nowhere", MR_FORMAT_CSV, &err), MR_E_INVALID);
     MR_EXPECT(memory_disk_find(&bench.disk, ".out.mr-tmp-1-0") == NULL);
     bench_fini(&bench);

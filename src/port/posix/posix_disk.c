@@ -149,6 +149,7 @@ static void finish_or_fail(const struct posix_disk *disk, struct mr_disk_request
 
 static void fill_info(const struct stat *from, int fd, struct mr_file_info *out)
 {
+    out->link = false;
     out->size_bytes = S_ISREG(from->st_mode) ? (uint64_t)from->st_size : 0;
     out->identity = (uint64_t)from->st_dev * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)from->st_ino;
     out->modified_us = (int64_t)from->st_mtim.tv_sec * MR_SECOND + from->st_mtim.tv_nsec / 1000;
@@ -288,6 +289,9 @@ static void do_info(struct posix_disk *disk, struct mr_disk_request *request)
 
     if (result == 0) fill_info(&seen, fd, &request->info);
     finish_or_fail(disk, request, result);
+    if (request->path != NULL && lstat(request->path, &seen) == 0) {
+        request->info.link = S_ISLNK(seen.st_mode);
+    }
 }
 
 static bool is_ready(uint32_t file, short events)
