@@ -227,6 +227,20 @@ static enum mr_status sync_directory(struct mri_output *output, struct mr_error 
     return st;
 }
 
+/* Another job that writes the same path has removed our temporary file and may have made its own
+ * under that name: renaming it would present its unfinished output as ours. */
+static bool still_ours(struct mri_output *output)
+{
+    struct mr_disk_request open = {.op = MR_DISK_INFO, .file = output->number};
+    struct mr_disk_request named = {
+        .op = MR_DISK_INFO, .file = MR_FILE_NONE, .path = output->temporary};
+    struct mr_error ignored;
+
+    return mr_disk_do(output->disk, &open, &ignored) == MR_OK &&
+           mr_disk_do(output->disk, &named, &ignored) == MR_OK &&
+           open.info.identity == named.info.identity;
+}
+
 enum mr_status mri_output_commit(struct mri_output *output, struct mr_error *err)
 {
     struct mr_disk_request close = {.op = MR_DISK_CLOSE, .file = output->number};
@@ -237,6 +251,14 @@ enum mr_status mri_output_commit(struct mri_output *output, struct mr_error *err
     mr_assert(output->synced);
     if (output->temporary != NULL) {
         if (output->number != MR_FILE_NONE) {
+            if (!still_ours(output)) {
+                mr_strfree(output->heap, output->temporary);
+                output->temporary = NULL;
+                return mr_error_set(err, MR_E_CHANGED,
+                                    "%s: another job writes the same file; nothing of this one "
+                                    "was put in place",
+                                    output->path);
+            }
             output->number = MR_FILE_NONE;
             MR_RET(mr_disk_do(output->disk, &close, err)); /* some file systems fail only here */
         }
