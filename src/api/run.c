@@ -331,6 +331,22 @@ static enum mr_status run_workers(struct run *run, struct mr_error *err)
     return MR_OK;
 }
 
+/* A pipe's reader may take its time over the dead letters; whoever cancels need not wait for it. */
+static enum mr_status commit_letters(struct run *run, struct mr_error *err)
+{
+    const struct timespec pause = {0, 1000000};
+    bool blocked = true;
+
+    for (;;) {
+        MR_RET(mr_dead_letter_commit(run->letters, &blocked, err));
+        if (!blocked) return MR_OK;
+        if (atomic_load(&run->job->cancelled)) {
+            return mr_error_set(err, MR_E_CANCELLED, "the job was cancelled");
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 static enum mr_status execute(struct run *run, struct mr_summary *out, struct mr_error *err)
 {
     const struct mr_clock *clock = &port_of(run->job)->clock;
@@ -342,7 +358,7 @@ static enum mr_status execute(struct run *run, struct mr_summary *out, struct mr
         st = err->status;
     } else {
         /* What may still fail comes before the output is visible. */
-        st = mr_dead_letter_commit(run->letters, err);
+        st = commit_letters(run, err);
         if (st == MR_OK) st = mr_runner_commit(run->runner, err);
     }
     summarise(run, clock->monotonic(clock->self).us - run->runner->started.us, out);

@@ -93,8 +93,9 @@ enum mr_status mr_dead_letter_open(struct mr_heap *heap, struct mr_disk *disk, c
                                    struct mr_dead_letter **out, struct mr_error *err) MR_MUST_USE;
 enum mr_status mr_dead_letter_add(struct mr_dead_letter *letters, const struct mr_reject *reject,
                                   struct mr_error *err) MR_MUST_USE;
-/* Syncs and renames into place; NULL allowed. Without it close removes the temporary file. */
-enum mr_status mr_dead_letter_commit(struct mr_dead_letter *letters,
+/* Syncs and renames into place; NULL allowed. *out_blocked: the reader of a pipe is slow, call again
+ * later. Without it close removes the temporary file. */
+enum mr_status mr_dead_letter_commit(struct mr_dead_letter *letters, bool *out_blocked,
                                      struct mr_error *err) MR_MUST_USE;
 void mr_dead_letter_close(struct mr_dead_letter *letters);
 

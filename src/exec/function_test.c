@@ -409,6 +409,29 @@ MR_TEST(function, a_batch_function_writes_arrays_and_texts_of_its_input_without_
     xt_close(&t);
 }
 
+/* Watermarks are per split: what a batch function emits counts for the split of its input. */
+MR_TEST(function, rows_of_a_batch_function_keep_the_split_of_their_batch)
+{
+    struct xt t;
+    int calls;
+
+    open_words(&t, &calls);
+    xt_begin(&t);
+    for (uint32_t split = 5; split > 3; split--) {
+        struct mr_batch *batch = mr_data_batch(&t.data.quota, t.plan.input, lines_text);
+
+        batch->origin = (struct mr_origin){.known = true, .split = split};
+        xt_batch(&t, batch);
+    }
+    MR_EXPECT_EQ_UINT(t.held_count, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        MR_EXPECT(!t.held[i]->origin.known); /* which row of it, nobody knows */
+        MR_EXPECT_EQ_UINT(t.held[i]->origin.split, 5 - i);
+    }
+    xt_end(&t);
+    xt_close(&t);
+}
+
 MR_TEST(function, batch_functions_see_plain_arrays_whatever_the_batch_was)
 {
     struct xt t;

@@ -470,6 +470,8 @@ MR_TEST(cast, texts_to_values_and_back)
         {"yes", MR_BOOL, "TRUE"},
         {"F", MR_BOOL, "FALSE"},
         {"maybe", MR_BOOL, NULL},
+        {"\x10", MR_BOOL, NULL}, /* 0x20 away from '0' and '1', and no letter */
+        {"\x11", MR_BOOL, NULL},
         {"2013-01-31", MR_DATE, "2013-01-31"},
         {"2013-01-31 23:00:00", MR_DATE, "2013-01-31"},
         {"2013-02-30", MR_DATE, NULL},

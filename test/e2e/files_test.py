@@ -130,6 +130,38 @@ class OutputFiles(Case):
         process.stderr.close()
         self.assertEqual(code, 130, err)
 
+    def test_a_stalled_reader_of_dead_letters_does_not_outlive_ctrl_c(self):
+        pipe = self.path("letters")
+        os.mkfifo(pipe)
+        held = os.open(pipe, os.O_RDWR)  # somebody has it open and reads nothing
+        self.addCleanup(os.close, held)
+        bad = self.write("bad.csv", HEADER + "x\n" * 20_000)
+        process = harness.start("flights", "--input", bad, f"--on-error=dead-letter={pipe}",
+                                "--output", self.path("out.csv"))
+        self.addCleanup(lambda: process.poll() is None and process.kill())
+        time.sleep(1)
+        self.assertIsNone(process.poll())
+        process.send_signal(signal.SIGINT)
+        self.end(process, 130)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["bad.csv", "letters"])
+
+    def test_two_writers_of_one_file_never_show_half_of_one(self):
+        out = self.path("out.csv")
+        first = self.slow()
+        second = harness.start("flights", "--input", JANUARY, "--output", out)
+        self.assertEqual(second.wait(timeout=20), 0)
+        for stream in (second.stdin, second.stdout, second.stderr):
+            if stream is not None:
+                stream.close()
+        with open(out, "rb") as file:
+            whole = file.read()
+        err = first.communicate(timeout=60)[1].decode()
+        self.assertEqual(first.returncode, 1, err)
+        self.assertIn("another job writes the same file", err)
+        with open(out, "rb") as file:
+            self.assertEqual(file.read(), whole)
+        self.assertEqual(os.listdir(self.folder), ["out.csv"])
+
     def test_dead_letters_disappear_with_a_cancelled_job(self):
         process = self.slow(f"--on-error=dead-letter={self.path('dead')}")
         process.send_signal(signal.SIGINT)

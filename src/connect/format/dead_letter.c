@@ -10,6 +10,9 @@
 #include <pthread.h>
 #include <string.h>
 
+/* Letters that may wait for a slow reader of a pipe: a bad record cannot wait itself. */
+#define WAITING_BYTES_MAX ((size_t)16 * 1024 * 1024)
+
 struct mr_dead_letter {
     struct mr_heap *heap;
     pthread_mutex_t lock; /* guards output; rank: leaf. Bad records are rare */
@@ -97,19 +100,27 @@ enum mr_status mr_dead_letter_add(struct mr_dead_letter *letters, const struct m
         goto done;
     }
     MR_GOTO(mri_output_push(&letters->output, false, &blocked, err));
+    if (blocked && out->size_bytes > WAITING_BYTES_MAX) {
+        st = mr_error_set(err, MR_E_LIMIT,
+                          "%zu MiB of dead letters wait for the reader of %s, which does not take "
+                          "them",
+                          out->size_bytes >> 20, letters->output.path);
+    }
 done:
     (void)pthread_mutex_unlock(&letters->lock);
     return st;
 }
 
-enum mr_status mr_dead_letter_commit(struct mr_dead_letter *letters, struct mr_error *err)
+enum mr_status mr_dead_letter_commit(struct mr_dead_letter *letters, bool *out_blocked,
+                                     struct mr_error *err)
 {
     enum mr_status st = MR_OK;
-    bool blocked = true;
 
+    *out_blocked = false;
     if (letters == NULL) return MR_OK;
     (void)pthread_mutex_lock(&letters->lock);
-    while (blocked) MR_GOTO(mri_output_finish(&letters->output, &blocked, err));
+    MR_GOTO(mri_output_finish(&letters->output, out_blocked, err));
+    if (*out_blocked) goto done;
     MR_GOTO(mri_output_commit(&letters->output, err));
 done:
     (void)pthread_mutex_unlock(&letters->lock);

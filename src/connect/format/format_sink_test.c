@@ -564,6 +564,7 @@ MR_TEST(dead_letter, bad_records_are_kept_with_place_and_reason)
     struct memory_disk disk;
     struct memory_file *file;
     struct mr_error err;
+    bool blocked;
 
     memory_disk_init(&disk, mr_test_heap());
     MR_EXPECT_OK(mr_dead_letter_open(mr_test_heap(), &disk.disk, "bad.ndjson", &letters, &err),
@@ -572,7 +573,8 @@ MR_TEST(dead_letter, bad_records_are_kept_with_place_and_reason)
         MR_EXPECT_OK(mr_dead_letter_add(letters, &rejects[i], &err), &err);
     }
     MR_EXPECT(memory_disk_find(&disk, "bad.ndjson") == NULL);
-    MR_EXPECT_OK(mr_dead_letter_commit(letters, &err), &err);
+    MR_EXPECT_OK(mr_dead_letter_commit(letters, &blocked, &err), &err);
+    MR_EXPECT(!blocked);
     mr_dead_letter_close(letters);
     file = memory_disk_find(&disk, "bad.ndjson");
     MR_EXPECT(file != NULL);
