@@ -327,6 +327,7 @@ static void perform(struct fault_disk *disk, struct mr_disk_request *request)
     case MR_DISK_MKDIR: break;
     case MR_DISK_LIST: do_list(disk, request); break;
     case MR_DISK_CLOSE: set(&disk->open[request->file], NULL); break;
+    case MR_DISK_LOCK: fail(request, MR_E_UNSUPPORTED, "not asked for by anybody"); break;
     }
 }
 

@@ -346,6 +346,7 @@ static void submit(struct mr_disk *interface, struct mr_disk_request *request)
     case MR_DISK_OPEN_READ: do_open(disk, request, false); break;
     case MR_DISK_OPEN_OUTPUT: do_open(disk, request, false); break;
     case MR_DISK_CREATE: do_open(disk, request, true); break;
+    case MR_DISK_LOCK: do_open(disk, request, memory_disk_find(disk, request->path) == NULL); break;
     case MR_DISK_INFO: do_info(disk, request); break;
     case MR_DISK_READ:
     case MR_DISK_WRITE:

@@ -53,7 +53,9 @@ extern "C" {
     X(MR_E_IO, FATAL, "the operating system reported an input or output failure") \
     X(MR_E_NO_SPACE, FATAL, "no space left on the device")                 \
     X(MR_E_CLOSED, FATAL, "the reader of the output went away")            \
-    X(MR_E_CORRUPT, FATAL, "stored bytes are not what was written")
+    X(MR_E_CORRUPT, FATAL, "stored bytes are not what was written")       \
+    X(MR_E_BUSY, USER, "another process uses this")                        \
+    X(MR_E_LOST, FATAL, "committed output is missing")
 
 enum mr_status {
 #define MR_STATUS_ENUM(name, cls, text) name,

@@ -14,6 +14,7 @@
 #define MR_CONNECT_SINK_H
 
 #include "data/batch.h"
+#include "data/rowcodec.h"
 #include "data/schema.h"
 #include "port/disk.h"
 
@@ -23,6 +24,23 @@ struct mr_writer_context {
     uint32_t instance;
     uint32_t instance_count;
     const struct mr_schema *schema;
+    /* Not 0: the job has epochs, and `prepare` and `commit_epoch` will be called if the sink has them.
+     * Every file that the writer makes carries this number: a later attempt has a higher one. */
+    uint64_t fence;
+    const struct mr_ptime *now; /* the worker's clock of this turn; NULL: none */
+};
+
+/* What earlier attempts left, offered once before any writer of this one is opened. */
+struct mr_recover_context {
+    struct mr_heap *heap;
+    struct mr_disk *disk; /* may be waited for */
+    const struct mr_schema *schema;
+    uint32_t instance_count; /* of this attempt */
+    uint64_t fence;          /* of this attempt */
+    uint64_t epoch;          /* the last complete one; 0: none */
+    bool finished;           /* that epoch held all of the input: nothing will be written again */
+    const struct mr_bytes *states; /* what `prepare` of that epoch gave, one per writer it had */
+    uint32_t state_count;
 };
 
 enum mr_sink_flow { MR_SINK_READY, MR_SINK_BLOCKED };
@@ -41,9 +59,31 @@ struct mr_sink_ops {
     enum mr_status (*flush)(void *writer, enum mr_sink_flow *out_flow, struct mr_error *err);
     /* Everything is written and safe under a temporary name. Repeated while BLOCKED. */
     enum mr_status (*finish)(void *writer, enum mr_sink_flow *out_flow, struct mr_error *err);
-    /* Idempotent: rename into place. Called on a planner thread after all writers finished. */
+    /* Idempotent: rename into place. Called on a planner thread after all writers finished (with
+     * epochs: after commit_epoch of the last one, for whatever marks the whole as done). */
     enum mr_status (*commit)(void *writer, struct mr_error *err);
     void (*abort)(void *writer); /* before or after finish, never after commit */
+    /* ---- epochs: two-phase commit (docs/concepts/guarantees.md). All three or none: without them
+     * rows become visible as they are written, and may come twice after a failure. ---- */
+
+    /* The barrier of `epoch` has come: all rows before it have been written. Makes them safe on the
+     * device, not visible; then appends to `out` what is needed to commit them later or to go on behind
+     * them after a restart. Repeated while BLOCKED (then nothing was appended). After `finish` it
+     * never blocks. */
+    enum mr_status (*prepare)(void *writer, uint64_t epoch, struct mr_buffer *out,
+                              enum mr_sink_flow *out_flow, struct mr_error *err);
+    /* Epoch is complete for good: what was prepared up to it becomes visible, as far as the sink's own
+     * rules have it visible now. Idempotent; cumulative: some epochs may be left out. Rows of later
+     * epochs may have been written, and one later epoch prepared, before it comes. */
+    enum mr_status (*commit_epoch)(void *writer, uint64_t epoch, enum mr_sink_flow *out_flow,
+                                   struct mr_error *err);
+    /* Commits all that `states` name ("already done" is success; missing is MR_E_LOST, loud), removes
+     * what earlier attempts wrote beyond it, and keeps in the spec what writers need to go on.
+     * Files of other attempts may still be open in a process that only seems dead: what is kept of
+     * them is copied, never appended to. Called in every attempt with epochs, also the first. */
+    enum mr_status (*recover)(void *spec, const struct mr_recover_context *context,
+                              struct mr_error *err);
+
     uint64_t (*bytes)(const void *writer);
     void (*close)(void *writer); /* after commit or abort */
     void (*describe)(const void *spec, struct mr_text *out);

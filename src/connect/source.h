@@ -19,6 +19,7 @@
 #define MR_CONNECT_SOURCE_H
 
 #include "data/batch.h"
+#include "data/rowcodec.h"
 #include "data/schema.h"
 #include "port/disk.h"
 
@@ -69,6 +70,8 @@ struct mr_reader_context {
     const uint64_t
         *projection;      /* bit per column of the source's schema that is needed; NULL: all */
     uint32_t hidden_mask; /* hidden columns wanted beside what the engine itself makes */
+    bool positions;       /* `position` will be asked: keep what it needs */
+    struct mr_bytes resume; /* what `position` said in an earlier attempt; NULL data: the start */
 };
 
 enum mr_source_flow {
@@ -92,6 +95,11 @@ struct mr_source_ops {
                            struct mr_error *err);
     /* Bytes of the split consumed so far (compressed bytes for compressed files). */
     uint64_t (*progress_bytes)(const void *reader);
+    /* Appends to `out`, between two reads, where the first row lies that read has not given yet (I8),
+     * and what tells that the input is still the same: `open` with these bytes as `resume` goes on
+     * there, or answers MR_E_CHANGED with the name. The bytes carry a version. NULL entry: the
+     * source cannot be replayed. Cost: microseconds, once per epoch. */
+    enum mr_status (*position)(void *reader, struct mr_buffer *out, struct mr_error *err);
     /* Watermark of user sources (NULL entry: none; the engine computes it). */
     int64_t (*watermark)(const void *reader);
     void (*close)(void *reader);

@@ -34,7 +34,9 @@ enum mr_disk_op {
     MR_DISK_UNLINK,         /* path */
     MR_DISK_MKDIR,          /* path; existing is fine */
     MR_DISK_LIST,           /* path -> list of names, sorted by bytes */
-    MR_DISK_CLOSE           /* file */
+    MR_DISK_CLOSE,          /* file */
+    MR_DISK_LOCK            /* path -> file: opened to read and write, made if missing, and ours alone
+                             * until it is closed or this process ends; MR_E_BUSY: another has it */
 };
 
 #define MR_FILE_STDIN    0u

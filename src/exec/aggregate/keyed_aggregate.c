@@ -4,7 +4,6 @@
 #include "base/status.h"
 
 #define WATERMARK_NAME "watermark"
-#define WATERMARK_BYTES 16u /* first group, end group (u32), watermark */
 
 /* ---- slots ---- */
 
@@ -244,52 +243,51 @@ void mri_keyed_pass_on(struct mri_keyed *keyed, struct mr_item *out, enum mr_flo
 
 /* ---- snapshot ---- */
 
-static void put_u32(char *out, uint32_t value)
+/* A range of key groups with one watermark. */
+static bool put_range(struct mr_buffer *out, uint32_t first, uint32_t end, int64_t watermark_us)
 {
-    for (uint32_t i = 0; i < 4; i++) out[i] = (char)(value >> 8 * i & 0xff);
+    return mr_buffer_put_u32(out, first) && mr_buffer_put_u32(out, end) &&
+           mr_buffer_put_u64(out, (uint64_t)watermark_us);
 }
 
-static void put_u64(char *out, uint64_t value)
+static bool put_watermarks(struct mri_keyed *keyed, struct mr_buffer *out)
 {
-    put_u32(out, (uint32_t)value);
-    put_u32(out + 4, (uint32_t)(value >> 32));
-}
+    const struct mr_task_context *task = keyed->op.task;
+    uint32_t first = task->group_first;
 
-/* One range of key groups with one watermark. */
-static enum mr_status seal_range(struct mri_keyed *keyed, uint32_t first, uint32_t end,
-                                 int64_t watermark_us, mr_entry_fn yield, void *self,
-                                 struct mr_error *err)
-{
-    char value[WATERMARK_BYTES];
-    struct mr_entry entry = {.kind = MR_ENTRY_VALUE,
-                             .state_name = "",
-                             .key = {WATERMARK_NAME, sizeof WATERMARK_NAME - 1},
-                             .value = {value, sizeof value},
-                             .group_first = keyed->op.task->group_first,
-                             .group_end = keyed->op.task->group_end};
+    if (keyed->group_watermarks == NULL) {
+        return put_range(out, first, task->group_end, keyed->watermark_us);
+    }
+    for (uint32_t group = first; group < task->group_end; group++) {
+        int64_t t = MR_MAX(keyed->watermark_us, keyed->group_watermarks[group - first]);
 
-    put_u32(value, first);
-    put_u32(value + 4, end);
-    put_u64(value + 8, (uint64_t)watermark_us);
-    return yield(self, &entry, err);
+        if (!put_range(out, group, group + 1, t)) return false;
+    }
+    return true;
 }
 
 enum mr_status mri_keyed_seal(struct mr_operator *op, bool full, mr_entry_fn yield, void *self,
                               struct mr_error *err)
 {
     struct mri_keyed *keyed = (struct mri_keyed *)op;
-    uint32_t first = op->task->group_first;
+    struct mr_entry entry = {.kind = MR_ENTRY_VALUE,
+                             .state_name = "",
+                             .key = {WATERMARK_NAME, sizeof WATERMARK_NAME - 1},
+                             .group_first = op->task->group_first,
+                             .group_end = op->task->group_end};
+    struct mr_buffer value;
+    enum mr_status st;
 
     MR_RET(mr_store_seal(keyed->store, full, yield, self, err));
-    if (keyed->group_watermarks == NULL) {
-        return seal_range(keyed, first, op->task->group_end, keyed->watermark_us, yield, self, err);
+    mr_buffer_init(&value, op->task->heap);
+    if (put_watermarks(keyed, &value)) {
+        entry.value = (struct mr_bytes){value.data, value.size_bytes};
+        st = yield(self, &entry, err);
+    } else {
+        st = mri_state_nomem(op, keyed->store, err);
     }
-    for (uint32_t group = first; group < op->task->group_end; group++) {
-        int64_t t = MR_MAX(keyed->watermark_us, keyed->group_watermarks[group - first]);
-
-        MR_RET(seal_range(keyed, group, group + 1, t, yield, self, err));
-    }
-    return MR_OK;
+    mr_buffer_fini(&value);
+    return st;
 }
 
 static enum mr_status corrupt_watermark(const struct mri_keyed *keyed, struct mr_error *err)
@@ -299,33 +297,49 @@ static enum mr_status corrupt_watermark(const struct mri_keyed *keyed, struct mr
                         keyed->op.plan->node->id);
 }
 
+static enum mr_status make_group_watermarks(struct mri_keyed *keyed, struct mr_error *err)
+{
+    const struct mr_task_context *task = keyed->op.task;
+    uint32_t groups = task->group_end - task->group_first;
+
+    if (keyed->group_watermarks != NULL) return MR_OK;
+    keyed->group_watermarks = mr_alloc_array(task->heap, groups, sizeof(int64_t));
+    if (keyed->group_watermarks == NULL) return mri_state_nomem(&keyed->op, keyed->store, err);
+    for (uint32_t i = 0; i < groups; i++) keyed->group_watermarks[i] = MR_TIME_MIN;
+    return MR_OK;
+}
+
+/* One range of the value; of several seals the last one holds. */
+static bool take_range(struct mri_keyed *keyed, struct mr_cursor *in)
+{
+    const struct mr_task_context *task = keyed->op.task;
+    uint32_t first;
+    uint32_t end;
+    uint64_t bits;
+    int64_t watermark;
+
+    if (!mr_cursor_u32(in, &first) || !mr_cursor_u32(in, &end) || !mr_cursor_u64(in, &bits)) {
+        return false;
+    }
+    watermark = (int64_t)bits;
+    if (end > task->key_group_count || watermark < MR_TIME_MIN || watermark > MR_TIME_MAX) {
+        return false;
+    }
+    for (uint32_t group = MR_MAX(first, task->group_first);
+         group < MR_MIN(end, task->group_end); group++) {
+        keyed->group_watermarks[group - task->group_first] = watermark;
+    }
+    return true;
+}
+
 static enum mr_status restore_watermark(struct mri_keyed *keyed, const struct mr_entry *entry,
                                         struct mr_error *err)
 {
-    const struct mr_task_context *task = keyed->op.task;
     struct mr_cursor in = {entry->value.data, entry->value.data + entry->value.size_bytes};
-    uint32_t groups = task->group_end - task->group_first;
-    uint32_t first;
-    uint32_t end;
-    uint64_t watermark;
 
-    if (entry->value.size_bytes != WATERMARK_BYTES || !mr_cursor_u32(&in, &first) ||
-        !mr_cursor_u32(&in, &end) || !mr_cursor_u64(&in, &watermark) ||
-        end > task->key_group_count || (int64_t)watermark < MR_TIME_MIN ||
-        (int64_t)watermark > MR_TIME_MAX) {
-        return corrupt_watermark(keyed, err);
-    }
-    if (keyed->group_watermarks == NULL) {
-        keyed->group_watermarks = mr_alloc_array(task->heap, groups, sizeof(int64_t));
-        if (keyed->group_watermarks == NULL) {
-            return mri_state_nomem(&keyed->op, keyed->store, err);
-        }
-        for (uint32_t i = 0; i < groups; i++) keyed->group_watermarks[i] = MR_TIME_MIN;
-    }
-    first = MR_MAX(first, task->group_first);
-    end = MR_MIN(end, task->group_end);
-    for (uint32_t group = first; group < end; group++) { /* of several seals the last one holds */
-        keyed->group_watermarks[group - task->group_first] = (int64_t)watermark;
+    MR_RET(make_group_watermarks(keyed, err));
+    while (in.at < in.end) {
+        if (!take_range(keyed, &in)) return corrupt_watermark(keyed, err);
     }
     return MR_OK;
 }

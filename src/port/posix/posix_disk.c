@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -103,6 +104,7 @@ static const char *verb_of(enum mr_disk_op op)
     case MR_DISK_MKDIR: return "make the directory";
     case MR_DISK_LIST: return "list";
     case MR_DISK_CLOSE: return "close";
+    case MR_DISK_LOCK: return "lock";
     }
     return "use";
 }
@@ -423,6 +425,25 @@ static void do_sync(struct posix_disk *disk, struct mr_disk_request *request)
     finish_or_fail(disk, request, result);
 }
 
+/* The lock belongs to the open file: it goes with the descriptor, and so with the process. */
+static void do_lock(struct posix_disk *disk, struct mr_disk_request *request)
+{
+    int fd = open(request->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0666);
+
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        bool busy = errno == EWOULDBLOCK;
+
+        if (!busy) fail(disk, request, errno);
+        (void)close(fd);
+        if (!busy) return;
+        request->status = mr_error_set(&request->error, MR_E_BUSY,
+                                       "cannot lock %s: another process holds it", request->path);
+        request->done = true;
+        return;
+    }
+    keep_open(disk, request, fd);
+}
+
 static void do_close(struct posix_disk *disk, struct mr_disk_request *request)
 {
     int result;
@@ -556,6 +577,7 @@ static void disk_submit(struct mr_disk *interface, struct mr_disk_request *reque
     case MR_DISK_MKDIR: do_mkdir(disk, request); break;
     case MR_DISK_LIST: do_list(disk, request); break;
     case MR_DISK_CLOSE: do_close(disk, request); break;
+    case MR_DISK_LOCK: do_lock(disk, request); break;
     }
 }
 
