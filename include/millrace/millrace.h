@@ -49,6 +49,20 @@ struct mr_expr;
 enum mr_mode { MR_MODE_AUTO, MR_MODE_BATCH, MR_MODE_STREAMING };
 enum mr_on_error { MR_ON_ERROR_FAIL, MR_ON_ERROR_SKIP, MR_ON_ERROR_DEAD_LETTER };
 enum mr_late { MR_LATE_DROP, MR_LATE_BY_SPLIT };
+/* What a failure may do to results; see docs/concepts/guarantees.md. DEFAULT: exactly once with a
+ * state directory, at most once without. */
+enum mr_guarantee {
+    MR_GUARANTEE_DEFAULT,
+    MR_AT_MOST_ONCE,
+    MR_AT_LEAST_ONCE,
+    MR_EXACTLY_ONCE
+};
+/* CONTINUOUS: rows of the next epoch are read while the last one becomes visible. MICRO_BATCH: an
+ * epoch begins when the one before it is visible, and epochs become visible in order. */
+enum mr_commit_mode { MR_COMMIT_CONTINUOUS, MR_COMMIT_MICRO_BATCH };
+/* The failure that a complete epoch survives: of the machine (its data has reached the device), or
+ * of the process only. */
+enum mr_durability { MR_DURABILITY_MACHINE, MR_DURABILITY_PROCESS };
 
 /* Zero means the default everywhere. In this and all other structs with a `size`: set it to sizeof the
  * struct, so that it may grow in later versions; 0 stands for the fields of version 0.1, and less
@@ -63,6 +77,18 @@ struct mr_job_options {
     enum mr_late late;         /* by which watermark lateness is judged */
     bool no_two_stage;         /* planner switches, for experiments and tests */
     bool no_fusion;
+    /* ---- with a state directory the job survives: the same job on it goes on where it was ---- */
+    const char *state_dir; /* made if missing; NULL: nothing survives */
+    enum mr_guarantee guarantee;
+    enum mr_commit_mode commit;
+    int64_t epoch_us; /* least time between two commits; 0: 100 ms */
+    enum mr_durability durability;
+    uint32_t restarts; /* how often an attempt that failed is begun again in this process */
+    bool fresh;        /* forget what the directory holds; refused where output was committed */
+    bool takeover;     /* end the process that holds the directory */
+    bool allow_dropped_state; /* stored state of operators that are gone is left out */
+    uint64_t roll_bytes; /* a part of a directory of output is complete at this size (0: 128 MiB) */
+    int64_t roll_us;     /* or age (0: 60 s) */
 };
 
 /* NULL only when there is no memory at all. `options` NULL: defaults. */
@@ -81,13 +107,23 @@ struct mr_summary {
     int64_t first_result_us; /* from the start of the run to the first row at a sink; -1: none */
     size_t peak_memory_bytes; /* resident set of the process */
     bool cancelled;
+    /* with a state directory: */
+    bool resumed;            /* state of an earlier run was found */
+    bool was_finished;       /* and it had read all its input: nothing was done */
+    bool stopped;            /* ended early with an epoch complete: the same job goes on from there */
+    uint32_t attempts;       /* of this run: 1 and a restart each */
+    uint64_t epochs;         /* completed in this run */
+    uint64_t last_epoch;
+    uint64_t changed_bytes;  /* keys and values sealed */
+    uint64_t written_bytes;  /* to the state directory */
 };
 
 /* Checks, plans and runs. Returns when the input has ended, the job failed or was cancelled
  * (MR_E_CANCELLED). A job runs once. `out` may be NULL; it is filled on failure too. */
 MR_API enum mr_status mr_job_run(struct mr_job *job, struct mr_summary *out);
 /* Asks a running job (or one that will run) to end: files do not appear, temporary ones are
- * removed; what stdout and pipes were given is out. Safe in signal handlers. */
+ * removed; what stdout and pipes were given is out. With a state directory it completes an epoch
+ * first, and the same job goes on from there. Safe in signal handlers. */
 MR_API void mr_job_cancel(struct mr_job *job);
 /* The first error of building or running, "" if none. Valid until destroy. */
 MR_API const char *mr_job_error(const struct mr_job *job);

@@ -14,6 +14,7 @@
 #define EXIT_DONE   0
 #define EXIT_FAILED 1
 #define EXIT_USAGE  2
+#define EXIT_STOPPED 3
 #define EXIT_SIGNAL 128 /* plus the number of the signal */
 
 /* ---- interruption ---- */
@@ -95,6 +96,31 @@ static bool quiet(const struct mr_arguments *arguments)
     return common(arguments, MRI_OPTION_QUIET) != NULL;
 }
 
+static void durable_options(const struct mr_arguments *arguments, struct mr_job_options *out)
+{
+    const char *guarantee = common(arguments, MRI_OPTION_GUARANTEE);
+
+    out->state_dir = common(arguments, MRI_OPTION_STATE_DIR);
+    if (guarantee != NULL && strcmp(guarantee, "exactly-once") == 0) {
+        out->guarantee = MR_EXACTLY_ONCE;
+    } else if (guarantee != NULL) {
+        bool least = strcmp(guarantee, "at-least-once") == 0;
+        out->guarantee = least ? MR_AT_LEAST_ONCE : MR_AT_MOST_ONCE;
+    }
+    out->epoch_us = arguments->numbers[MRI_OPTION_EPOCH];
+    if (strcmp(common(arguments, MRI_OPTION_COMMIT), "micro-batch") == 0) {
+        out->commit = MR_COMMIT_MICRO_BATCH;
+    }
+    if (strcmp(common(arguments, MRI_OPTION_DURABILITY), "process") == 0) {
+        out->durability = MR_DURABILITY_PROCESS;
+    }
+    (void)mri_parse_roll(common(arguments, MRI_OPTION_ROLL), &out->roll_bytes, &out->roll_us);
+    out->restarts = (uint32_t)arguments->numbers[MRI_OPTION_RESTARTS];
+    out->fresh = common(arguments, MRI_OPTION_FRESH) != NULL;
+    out->takeover = common(arguments, MRI_OPTION_TAKEOVER) != NULL;
+    out->allow_dropped_state = common(arguments, MRI_OPTION_DROPPED_STATE) != NULL;
+}
+
 static struct mr_job_options job_options(const struct mr_arguments *arguments)
 {
     const char *mode = common(arguments, MRI_OPTION_MODE);
@@ -113,6 +139,7 @@ static struct mr_job_options job_options(const struct mr_arguments *arguments)
     if (strcmp(common(arguments, MRI_OPTION_LATE), "by-split") == 0) {
         options.late = MR_LATE_BY_SPLIT;
     }
+    durable_options(arguments, &options);
     return options;
 }
 
@@ -207,9 +234,10 @@ static int write_metrics(const struct mr_arguments *arguments, struct mr_job *jo
     return good ? EXIT_DONE : EXIT_FAILED;
 }
 
-static int exit_code(enum mr_status status)
+static int exit_code(enum mr_status status, const struct mr_summary *summary)
 {
     if (status == MR_OK) return EXIT_DONE;
+    if (summary->stopped) return EXIT_STOPPED;
     if (status == MR_E_CLOSED) return EXIT_SIGNAL + SIGPIPE;
     if (status == MR_E_CANCELLED) {
         return EXIT_SIGNAL + (first_signal != 0 ? (int)first_signal : SIGINT);
@@ -226,11 +254,23 @@ static void report(const struct mr_arguments *arguments, const struct mr_job *jo
         if (!quiet(arguments)) say(arguments, "stopped: the reader of the output went away");
         return;
     }
+    if (summary->was_finished) {
+        if (!quiet(arguments)) {
+            say(arguments, "this job is finished: all of its input was read and its output is in "
+                           "place; nothing was done (--fresh starts anew)");
+        }
+        return;
+    }
     if (ran && !quiet(arguments)) mri_print_summary(arguments, summary, colour_wanted(), stderr);
     if (status != MR_OK && status != MR_E_CANCELLED) say(arguments, mr_job_error(job));
 }
 
-static int run(const struct mr_arguments *arguments, struct mr_job *job)
+static void on_notice(void *self, const char *text)
+{
+    say(self, text);
+}
+
+static int run(struct mr_arguments *arguments, struct mr_job *job)
 {
     struct mr_summary summary;
     struct handlers handlers;
@@ -247,10 +287,12 @@ static int run(const struct mr_arguments *arguments, struct mr_job *job)
     if (!quiet(arguments) && smart_terminal(STDERR_FILENO)) {
         mri_progress_attach(&progress, job);
     }
+    job->listen = quiet(arguments) ? NULL : on_notice;
+    job->listen_self = arguments;
     handlers_set(&handlers, job);
     status = mr_job_run(job, &summary);
     mri_progress_end(&progress, status == MR_OK || summary.rows_out > 0);
-    code = exit_code(status);
+    code = exit_code(status, &summary);
     report(arguments, job, status, &summary);
     metrics_code = write_metrics(arguments, job);
     handlers_restore(&handlers);

@@ -110,6 +110,18 @@ bool mri_options_copy(struct mr_job *job, const char *type, const void *from, si
     return true;
 }
 
+void mri_notify(struct mr_job *job, const char *format, ...)
+{
+    char text[MR_ERROR_TEXT_BYTES + 128];
+    va_list arguments;
+
+    if (job->listen == NULL) return;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    job->listen(job->listen_self, text);
+}
+
 static void check_options(struct mr_job *job)
 {
     const struct mr_job_options *options = &job->options;
@@ -123,6 +135,15 @@ static void check_options(struct mr_job *job)
         mri_job_invalid(job, "mr_job_create: there is no on_error %d", (int)options->on_error);
     } else if ((unsigned)options->late > MR_LATE_BY_SPLIT) {
         mri_job_invalid(job, "mr_job_create: there is no late %d", (int)options->late);
+    } else if ((unsigned)options->guarantee > MR_EXACTLY_ONCE ||
+               (unsigned)options->commit > MR_COMMIT_MICRO_BATCH ||
+               (unsigned)options->durability > MR_DURABILITY_PROCESS) {
+        mri_job_invalid(job, "mr_job_create: guarantee, commit or durability has a value that does "
+                             "not exist");
+    } else if (options->epoch_us < 0 || options->roll_us < 0) {
+        mri_job_invalid(job, "mr_job_create: epoch_us and roll_us must not be negative");
+    } else if (options->state_dir != NULL && *options->state_dir == '\0') {
+        mri_job_invalid(job, "mr_job_create: state_dir is empty");
     } else if (letters && (options->dead_letter_path == NULL || *options->dead_letter_path == 0)) {
         mri_job_invalid(job, "mr_job_create: MR_ON_ERROR_DEAD_LETTER needs a dead_letter_path");
     } else if (!letters && options->dead_letter_path != NULL) {
@@ -135,11 +156,13 @@ static void start_job(struct mr_job *job, const char *name)
 {
     struct mr_error err = {.status = MR_OK};
     uint32_t workers = job->options.workers;
+    bool durable = job->options.state_dir != NULL;
 
     if (workers == 0) workers = mr_posix_cores();
     job->options.workers = MR_MIN(workers, 1024u);
-    if (mr_posix_port_init(&job->port, job->options.memory_bytes, job->options.workers, &err) !=
-        MR_OK) {
+    /* One parking place more: for the coordinator of epochs. */
+    if (mr_posix_port_init(&job->port, job->options.memory_bytes, job->options.workers + 1,
+                           &err) != MR_OK) {
         mri_job_fail(job, &err);
         return;
     }
@@ -150,7 +173,11 @@ static void start_job(struct mr_job *job, const char *name)
     if (job->options.dead_letter_path != NULL) {
         job->dead_letter_path = mr_strdup(job->heap, job->options.dead_letter_path);
     }
-    if (job->name == NULL ||
+    if (job->options.state_dir != NULL) {
+        job->state_dir = mr_strdup(job->heap, job->options.state_dir);
+        job->options.state_dir = job->state_dir;
+    }
+    if (job->name == NULL || (job->state_dir == NULL && durable) ||
         (job->dead_letter_path == NULL && job->options.dead_letter_path != NULL)) {
         mr_error_nomem(&err, "a job", sizeof *job);
         mri_job_fail(job, &err);
@@ -186,6 +213,7 @@ void mr_job_destroy(struct mr_job *job)
     if (job->port_ready) {
         mr_strfree(job->heap, job->name);
         mr_strfree(job->heap, job->dead_letter_path);
+        mr_strfree(job->heap, job->state_dir);
         mr_free(job->heap, job->metrics, job->metrics_bytes);
         mr_posix_port_fini(&job->port);
     }

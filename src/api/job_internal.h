@@ -40,6 +40,7 @@ struct mr_job {
     char *name;
     struct mr_job_options options;
     char *dead_letter_path;
+    char *state_dir;
     struct mr_error error;
     struct mr_model *model;
     uint32_t source_count;
@@ -60,6 +61,9 @@ struct mr_job {
     void (*watch)(void *self, struct mr_job *job, const struct mr_runner *runner,
                   uint64_t total_bytes, bool bounded);
     void *watch_self;
+    /* A line for whoever started the job, before or while it runs; NULL: nobody listens. */
+    void (*listen)(void *self, const char *text);
+    void *listen_self;
 };
 
 struct mr_stream {
@@ -74,6 +78,7 @@ struct mr_stream {
 
 /* True if the job can go on being built. */
 bool mri_job_ok(const struct mr_job *job);
+void mri_notify(struct mr_job *job, const char *format, ...) MR_PRINTF(2, 3);
 /* Keeps the first error. */
 enum mr_status mri_job_fail(struct mr_job *job, const struct mr_error *err);
 enum mr_status mri_job_invalid(struct mr_job *job, const char *format, ...) MR_PRINTF(2, 3);

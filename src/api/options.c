@@ -60,6 +60,46 @@ const struct mri_option mri_common_options[MRI_COMMON_COUNT] = {
                   "how late rows are told: by the watermark of the operator, or of the row's own "
                   "input split, which gives the same rows in every run; both count them",
                   "drop"}},
+    [MRI_OPTION_STATE_DIR] =
+        {.spec = {"state-dir", MR_OPTION_TEXT, "DIR",
+                  "keep progress and state there, epoch by epoch: after a failure or Ctrl-C the "
+                  "same command goes on where the last complete epoch ended",
+                  NULL},
+         .shown_default = "none: nothing survives"},
+    [MRI_OPTION_GUARANTEE] =
+        {.spec = {"guarantee", MR_OPTION_CHOICE, "exactly-once|at-least-once|at-most-once",
+                  "what a failure may do to results: nothing, repeat rows, or lose rows", NULL},
+         .shown_default = "exactly-once with --state-dir"},
+    [MRI_OPTION_EPOCH] =
+        {.spec = {"epoch", MR_OPTION_DURATION, "DURATION",
+                  "least time between two commits of output and state, such as 10ms or 1s", "100ms"}},
+    [MRI_OPTION_COMMIT] =
+        {.spec = {"commit", MR_OPTION_CHOICE, "continuous|micro-batch",
+                  "micro-batch: the input of an epoch is read when the epoch before is visible",
+                  "continuous"}},
+    [MRI_OPTION_DURABILITY] =
+        {.spec = {"durability", MR_OPTION_CHOICE, "machine|process",
+                  "the failure that a complete epoch survives: of the machine, or of the process "
+                  "only, which is faster",
+                  "machine"}},
+    [MRI_OPTION_ROLL] = {.spec = {"roll", MR_OPTION_TEXT, "SIZE|DURATION[,...]",
+                                  "with --state-dir and --output DIR/: when a part is complete and "
+                                  "gets its name, such as 128MiB, 60s, or both",
+                                  "128MiB,60s"}},
+    [MRI_OPTION_RESTARTS] = {.spec = {"restarts", MR_OPTION_NUMBER, "N",
+                                      "begin again from the last complete epoch, at most so often, "
+                                      "when the job fails",
+                                      "0"}},
+    [MRI_OPTION_FRESH] = {.spec = {"fresh", MR_OPTION_FLAG, NULL,
+                                   "start anew: forget what --state-dir holds; refused where output "
+                                   "was committed",
+                                   NULL}},
+    [MRI_OPTION_TAKEOVER] = {.spec = {"takeover", MR_OPTION_FLAG, NULL,
+                                      "end the process that holds --state-dir, then start", NULL}},
+    [MRI_OPTION_DROPPED_STATE] = {.spec = {"allow-dropped-state", MR_OPTION_FLAG, NULL,
+                                           "go on although operators whose state is stored are "
+                                           "gone: their state is left out",
+                                           NULL}},
     [MRI_OPTION_EXPLAIN] = {.spec = {"explain", MR_OPTION_FLAG_OR_CHOICE, "dot",
                                      "print the plan instead of running it; dot: as a graph for "
                                      "Graphviz",
@@ -328,6 +368,57 @@ static bool fill_defaults(struct mr_arguments *out)
     return true;
 }
 
+bool mri_parse_roll(const char *text, uint64_t *out_bytes, int64_t *out_us)
+{
+    *out_bytes = 0;
+    *out_us = 0;
+    for (const char *at = text; at != NULL; at = strchr(at, ',')) {
+        char part[32];
+        int64_t number;
+        size_t size;
+
+        if (*at == ',') at++;
+        size = strcspn(at, ",");
+        if (size == 0 || size >= sizeof part) return false;
+        memcpy(part, at, size);
+        part[size] = '\0';
+        if (mr_parse_duration(part, &number) && number > 0 && *out_us == 0) {
+            *out_us = number;
+        } else if (mri_parse_bytes(part, &number) && number > 0 && *out_bytes == 0) {
+            *out_bytes = (uint64_t)number;
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_durable(struct mr_arguments *out)
+{
+    static const enum mri_common need_directory[] = {
+        MRI_OPTION_EPOCH,    MRI_OPTION_COMMIT, MRI_OPTION_DURABILITY, MRI_OPTION_ROLL,
+        MRI_OPTION_RESTARTS, MRI_OPTION_FRESH,  MRI_OPTION_TAKEOVER,   MRI_OPTION_DROPPED_STATE};
+    const char *roll = mri_argument_common(out, MRI_OPTION_ROLL);
+    int64_t restarts = out->numbers[MRI_OPTION_RESTARTS];
+    uint64_t bytes;
+    int64_t us;
+
+    for (size_t i = 0; i < MR_COUNT(need_directory) && out->given[MRI_OPTION_STATE_DIR] == NULL;
+         i++) {
+        if (out->given[need_directory[i]] == NULL) continue;
+        return fail(out, "--%s has no effect without --state-dir DIR",
+                    mri_common_options[need_directory[i]].spec.name);
+    }
+    if (!mri_parse_roll(roll, &bytes, &us)) {
+        return fail(out, "--roll: '%.80s' is not a size such as 128MiB, a duration such as 60s, or "
+                         "both with a comma", roll);
+    }
+    if (restarts < 0 || restarts > UINT32_MAX) {
+        return fail(out, "--restarts: %lld is not within 0 and %u", (long long)restarts, UINT32_MAX);
+    }
+    return true;
+}
+
 /* The metrics would overwrite what the job reads or writes. */
 static bool check_metrics_path(struct mr_arguments *out)
 {
@@ -363,7 +454,7 @@ static bool check_ranges(struct mr_arguments *out)
         (strncmp(policy, "dead-letter=", 12) != 0 || policy[12] == '\0')) {
         return fail(out, "--on-error: '%.80s' is not fail, skip or dead-letter=PATH", policy);
     }
-    return check_metrics_path(out);
+    return check_durable(out) && check_metrics_path(out);
 }
 
 bool mri_arguments_parse(const struct mr_command *command, int argc, char **argv,

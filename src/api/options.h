@@ -28,6 +28,16 @@ enum mri_common {
     MRI_OPTION_ON_ERROR,
     MRI_OPTION_WATERMARK_DELAY,
     MRI_OPTION_LATE,
+    MRI_OPTION_STATE_DIR,
+    MRI_OPTION_GUARANTEE,
+    MRI_OPTION_EPOCH,
+    MRI_OPTION_COMMIT,
+    MRI_OPTION_DURABILITY,
+    MRI_OPTION_ROLL,
+    MRI_OPTION_RESTARTS,
+    MRI_OPTION_FRESH,
+    MRI_OPTION_TAKEOVER,
+    MRI_OPTION_DROPPED_STATE,
     MRI_OPTION_EXPLAIN,
     MRI_OPTION_METRICS_JSON,
     MRI_OPTION_QUIET,
@@ -68,6 +78,8 @@ void mri_print_reference(FILE *out);
 
 /* Sizes: `4096`, `64KiB`, `64MiB`, `2GiB`, `1TiB`, or with KB, MB, GB, TB (powers of 1000). */
 bool mri_parse_bytes(const char *text, int64_t *out);
+/* `128MiB`, `60s`, or both with a comma; what is not named becomes 0. */
+bool mri_parse_roll(const char *text, uint64_t *out_bytes, int64_t *out_us);
 bool mri_parse_number(const char *text, int64_t *out);
 /* The nearest of `count` names to a mistyped one, NULL if none is near. */
 const char *mri_suggest(const char *typed, const char *(*name_at)(const void *self, uint32_t index),

@@ -2,6 +2,8 @@
 
 #include "base/assert.h"
 #include "base/status.h"
+#include "durable.h"
+#include "runtime/checkpoint.h"
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -23,7 +25,9 @@ struct run {
     uint64_t total_bytes;
     struct mr_plan *plan;
     struct mr_dead_letter *letters;
-    struct mr_runner *runner;
+    struct mri_durable durable; /* the state directory, if there is one */
+    struct mr_runner *runner;         /* of this attempt */
+    struct mr_checkpoint *checkpoint; /* the runner's; NULL: no epochs */
     pthread_mutex_t mutex; /* guards live_threads; leaf lock */
     pthread_cond_t ended;
     uint32_t live_threads;
@@ -122,9 +126,10 @@ static enum mr_status make_plan(struct run *run, struct mr_error *err)
         .quota_bytes = hooks_of(job).quota_bytes,
         .ring_slots = hooks_of(job).ring_slots,
     };
-    bool streaming = job->options.mode == MR_MODE_STREAMING;
+    bool streaming = job->options.mode == MR_MODE_STREAMING || job->options.state_dir != NULL;
 
     MR_RET(mr_model_check(job->model, err));
+    MR_RET(mri_guarantee_check(job, err));
     run->disk = new_disk(job);
     if (run->disk == NULL) return mr_error_nomem(err, "a disk", sizeof(struct mr_disk));
     MR_RET(plan_inputs(run, streaming, err));
@@ -151,6 +156,7 @@ static void run_fini(struct run *run)
     struct mr_job *job = run->job;
 
     mr_runner_destroy(run->runner);
+    mri_durable_close(&run->durable);
     mr_plan_destroy(run->plan);
     mr_dead_letter_close(run->letters);
     end_disk(job, run->letters_disk);
@@ -201,11 +207,23 @@ static void fail_run(struct run *run, enum mr_status status, const char *text)
     mr_runner_fail(run->runner, &err);
 }
 
+/* With epochs the job ends at the next one, unless the disk is full: that may take for ever. */
+static void end_early(struct run *run)
+{
+    if (run->checkpoint == NULL) {
+        fail_run(run, MR_E_CANCELLED, "the job was cancelled");
+    } else if (mr_checkpoint_waiting(run->checkpoint)) {
+        fail_run(run, MR_E_CANCELLED, "the job was cancelled while an epoch waited for the disk");
+    } else {
+        mr_checkpoint_stop(run->checkpoint);
+    }
+}
+
 static void look(struct run *run)
 {
     struct mr_job *job = run->job;
 
-    if (atomic_load(&job->cancelled)) fail_run(run, MR_E_CANCELLED, "the job was cancelled");
+    if (atomic_load(&job->cancelled)) end_early(run);
     if (job->watch != NULL) {
         job->watch(job->watch_self, job, run->runner, run->total_bytes, run->bounded);
     }
@@ -232,6 +250,28 @@ static void wait_for_threads(struct run *run)
     pthread_mutex_unlock(&run->mutex);
 }
 
+/* This thread is the coordinator until there are no more epochs. */
+static void coordinate(struct run *run)
+{
+    const struct mr_port *port = port_of(run->job);
+    struct mr_ptime looked = port->clock.monotonic(port->clock.self);
+
+    for (;;) {
+        enum mr_progress progress = mr_runner_coordinator_turn(run->runner);
+        struct mr_ptime now = port->clock.monotonic(port->clock.self);
+        int64_t pause_us = mr_checkpoint_wake(run->checkpoint).us - now.us;
+
+        if (progress == MR_PROGRESS_OVER) return;
+        if (now.us - looked.us >= WATCH_US) {
+            looked = now;
+            look(run);
+        }
+        if (progress == MR_PROGRESS_MADE || pause_us <= 0) continue;
+        port->parker.park(port->parker.self, run->runner->worker_count,
+                          MR_MIN(pause_us, WATCH_US));
+    }
+}
+
 static void run_threads(struct run *run, struct worker_thread *threads, uint32_t count)
 {
     uint32_t started = 0;
@@ -256,6 +296,7 @@ static void run_threads(struct run *run, struct worker_thread *threads, uint32_t
             break;
         }
     }
+    if (run->checkpoint != NULL) coordinate(run);
     wait_for_threads(run);
     for (uint32_t i = 0; i < started; i++) pthread_join(threads[i].thread, NULL);
     pthread_mutex_destroy(&run->mutex);
@@ -281,6 +322,7 @@ static enum mr_status make_runner(struct run *run, struct mr_error *err)
     struct mr_runner_options options = {
         .streaming = run->streaming,
         .late_by_split = run->plan->options.late_by_split,
+        .epochs = job->options.state_dir != NULL,
         .on_error = job->options.on_error,
         .letters = run->letters,
         .trace = hooks_of(job).trace,
@@ -290,6 +332,27 @@ static enum mr_status make_runner(struct run *run, struct mr_error *err)
 
     return mr_runner_create(job->heap, run->plan, port_of(job), run->inputs, run->input_count,
                             &options, &run->runner, err);
+}
+
+/* Restores what the state directory holds; *out_nothing: an earlier run has read all the input. */
+static enum mr_status open_checkpoint(struct run *run, bool *out_nothing, struct mr_summary *out,
+                                      struct mr_error *err)
+{
+    const struct mr_job_options *options = &run->job->options;
+    struct mr_checkpoint_options how = {
+        .dir = options->state_dir,
+        .epoch_us = options->epoch_us == 0 ? MRI_EPOCH_US : options->epoch_us,
+        .ordered = options->commit == MR_COMMIT_MICRO_BATCH,
+        .allow_dropped_state = options->allow_dropped_state,
+    };
+
+    *out_nothing = false;
+    if (options->state_dir == NULL) return MR_OK;
+    MR_RET(mr_checkpoint_open(run->runner, &how, &run->checkpoint, err));
+    *out_nothing = mr_checkpoint_job_finished(run->checkpoint);
+    out->resumed |= mr_checkpoint_restored(run->checkpoint) > 0;
+    out->was_finished = *out_nothing && out->attempts == 1;
+    return MR_OK;
 }
 
 static void metrics(struct run *run, const struct mr_summary *summary);
@@ -327,7 +390,9 @@ static enum mr_status run_workers(struct run *run, struct mr_error *err)
     run_threads(run, threads, count);
     mr_free(job->heap, threads, count * sizeof *threads);
     /* The threads may have ended before anybody looked, but not the job: nothing is visible yet. */
-    if (atomic_load(&job->cancelled)) fail_run(run, MR_E_CANCELLED, "the job was cancelled");
+    if (atomic_load(&job->cancelled) && run->checkpoint == NULL) {
+        fail_run(run, MR_E_CANCELLED, "the job was cancelled");
+    }
     return MR_OK;
 }
 
@@ -347,24 +412,77 @@ static enum mr_status commit_letters(struct run *run, struct mr_error *err)
     }
 }
 
+static void summarise_epochs(const struct run *run, struct mr_summary *out)
+{
+    struct mr_checkpoint_stats stats;
+
+    if (run->checkpoint == NULL) return;
+    stats = mr_checkpoint_stats(run->checkpoint);
+    out->epochs += stats.epochs;
+    out->last_epoch = stats.last_epoch;
+    out->changed_bytes += stats.changed_bytes;
+    out->written_bytes += stats.written_bytes;
+    out->stopped = mr_checkpoint_stopped(run->checkpoint);
+}
+
+static enum mr_status commit(struct run *run, struct mr_summary *out, struct mr_error *err)
+{
+    /* What may still fail comes before the output is visible. */
+    MR_RET(commit_letters(run, err));
+    if (!out->stopped) return mr_runner_commit(run->runner, err);
+    return mr_error_set(err, MR_E_CANCELLED, "stopped at epoch %llu; the same job goes on from there",
+                        (unsigned long long)out->last_epoch);
+}
+
 static enum mr_status execute(struct run *run, struct mr_summary *out, struct mr_error *err)
 {
     const struct mr_clock *clock = &port_of(run->job)->clock;
     enum mr_status st;
 
     MR_RET(run_workers(run, err));
+    summarise_epochs(run, out);
     if (atomic_load(&run->runner->failed)) {
         *err = run->runner->error;
         st = err->status;
     } else {
-        /* What may still fail comes before the output is visible. */
-        st = commit_letters(run, err);
-        if (st == MR_OK) st = mr_runner_commit(run->runner, err);
+        st = commit(run, out, err);
     }
     summarise(run, clock->monotonic(clock->self).us - run->runner->started.us, out);
     out->cancelled = st == MR_E_CANCELLED;
     metrics(run, out);
     return st;
+}
+
+/* One attempt: everything that a failure throws away is made anew. */
+static enum mr_status attempt(struct run *run, struct mr_summary *out, struct mr_error *err)
+{
+    bool nothing;
+
+    out->attempts++;
+    MR_RET(make_runner(run, err));
+    MR_RET(open_checkpoint(run, &nothing, out, err));
+    if (nothing) return MR_OK;
+    return execute(run, out, err);
+}
+
+static void end_attempt(struct run *run)
+{
+    mr_runner_destroy(run->runner);
+    run->runner = NULL;
+    run->checkpoint = NULL;
+}
+
+/* Attempts until one ends well or nothing is gained by another. */
+static enum mr_status run_attempts(struct run *run, struct mr_summary *out, struct mr_error *err)
+{
+    enum mr_status st;
+
+    for (;;) {
+        st = attempt(run, out, err);
+        if (st == MR_OK || !mri_durable_again(&run->durable, st, out->attempts, err)) return st;
+        end_attempt(run);
+        mr_error_clear(err);
+    }
 }
 
 void mri_run(struct mr_job *job, struct mr_summary *out)
@@ -380,9 +498,10 @@ void mri_run(struct mr_job *job, struct mr_summary *out)
     }
     run_init(run, job);
     MR_GOTO(make_plan(run, &err));
+    MR_GOTO(mri_durable_open(&run->durable, job, run->disk, run->plan, run->inputs,
+                             run->input_count, &err));
     MR_GOTO(open_letters(run, &err));
-    MR_GOTO(make_runner(run, &err));
-    MR_GOTO(execute(run, out, &err));
+    MR_GOTO(run_attempts(run, out, &err));
 done:
     if (st != MR_OK) mri_job_fail(job, &err);
     run_fini(run);

@@ -15,6 +15,8 @@ struct link { /* an operator in its place */
 
 struct mr_chain {
     struct mr_heap *heap;
+    mr_chain_seal_fn seal; /* NULL: no barriers come, or nobody cares */
+    void *seal_self;
     uint32_t count;
     struct link links[];
 };
@@ -49,6 +51,12 @@ enum mr_status mr_chain_create(struct mr_heap *heap, struct mr_operator *const *
 void mr_chain_destroy(struct mr_chain *chain)
 {
     if (chain != NULL) mr_free(chain->heap, chain, chain_bytes(chain->count));
+}
+
+void mr_chain_on_barrier(struct mr_chain *chain, mr_chain_seal_fn seal, void *self)
+{
+    chain->seal = seal;
+    chain->seal_self = self;
 }
 
 /* The last operator with something to do, or the number of operators. */
@@ -140,6 +148,9 @@ static enum mr_status route(struct mr_chain *chain, uint32_t at, const struct mr
         return MR_OK;
     }
     check_output(from, item);
+    if (item->tag == MR_ITEM_BARRIER && chain->seal != NULL) {
+        MR_RET(chain->seal(chain->seal_self, at, item->epoch, err));
+    }
     if (at + 1 < chain->count) return put_to(&chain->links[at + 1], item, err);
     *out_leaves = !stays_inside(item);
     return MR_OK;

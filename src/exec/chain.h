@@ -35,6 +35,12 @@ enum mr_status mr_chain_create(struct mr_heap *heap, struct mr_operator *const *
                                struct mr_error *err) MR_MUST_USE;
 void mr_chain_destroy(struct mr_chain *chain); /* NULL allowed */
 
+/* Calls `seal` for every operator as a barrier leaves it by output 0: its state is then that of the
+ * rows before the barrier, and nothing of it is under way. Set before the first item. */
+typedef enum mr_status (*mr_chain_seal_fn)(void *self, uint32_t op, uint64_t epoch,
+                                           struct mr_error *err);
+void mr_chain_on_barrier(struct mr_chain *chain, mr_chain_seal_fn seal, void *self);
+
 /* True when the head waits for an item and nothing is under way: mr_chain_next would answer
  * NEED_INPUT. */
 bool mr_chain_ready(const struct mr_chain *chain);

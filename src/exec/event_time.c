@@ -482,6 +482,14 @@ static enum mr_status event_time_restore(struct mr_operator *op, const struct mr
     return MR_OK;
 }
 
+/* Receivers begin anew: they have to be told the watermark once more. */
+static enum mr_status event_time_restored(struct mr_operator *op, struct mr_error *err)
+{
+    (void)err;
+    ((struct event_time *)op)->sent_us = MR_TIME_MIN;
+    return MR_OK;
+}
+
 static void event_time_close(struct mr_operator *op)
 {
     struct event_time *et = (struct event_time *)op;
@@ -502,6 +510,7 @@ static const struct mr_operator_ops event_time_ops = {
     .next = event_time_next,
     .seal = event_time_seal,
     .restore = event_time_restore,
+    .restored = event_time_restored,
     .close = event_time_close,
 };
 

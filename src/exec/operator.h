@@ -81,6 +81,7 @@ struct mr_task_context {
     uint32_t group_first, group_end; /* key groups of this instance */
     bool streaming;
     bool late_by_split; /* the job's; operators go by their plan's */
+    uint64_t epoch; /* that is being sealed; valid in `seal` */
     bool track_changes; /* the job takes snapshots: stateful operators remember what changed */
     uint32_t batch_rows; /* rows operators aim for: MR_BATCH_ROWS; tests: 1, 2, random */
     mr_bad_row_fn bad_row;

@@ -4,8 +4,8 @@
 #include "base/status.h"
 
 enum mr_status mr_receiver_init(struct mr_receiver *receiver, struct mr_arena *arena,
-                                uint32_t channel_count, const struct mr_choose *choose,
-                                struct mr_error *err)
+                                uint32_t channel_count, uint64_t last_epoch,
+                                const struct mr_choose *choose, struct mr_error *err)
 {
     *receiver = (struct mr_receiver){.channel_count = channel_count, .open_count = channel_count};
     receiver->choose = choose;
@@ -16,6 +16,7 @@ enum mr_status mr_receiver_init(struct mr_receiver *receiver, struct mr_arena *a
     if (receiver->channels == NULL || receiver->inputs == NULL || receiver->ended == NULL) {
         return mr_error_nomem(err, "the inputs of a task", channel_count * sizeof(void *));
     }
+    MR_RET(mr_align_init(&receiver->align, arena, channel_count, last_epoch, err));
     return mr_watermark_init(&receiver->watermark, arena, channel_count, err);
 }
 
@@ -33,7 +34,7 @@ static bool merged(struct mr_receiver *receiver, const struct mr_watermark_event
     /* A stage that was told of our idleness must hear that rows come again, moved or not. */
     if (action.advanced || action.became_active) {
         *out = (struct mr_item){.tag = MR_ITEM_WATERMARK, .time_us = action.time.us};
-        if (action.became_idle) receiver->held = (struct mr_item){.tag = MR_ITEM_IDLE};
+        if (action.became_idle) receiver->held[0] = (struct mr_item){.tag = MR_ITEM_IDLE};
         return true;
     }
     if (action.became_idle) {
@@ -41,6 +42,43 @@ static bool merged(struct mr_receiver *receiver, const struct mr_watermark_event
         return true;
     }
     return false;
+}
+
+/* The barrier that goes on now, if the event was what its alignment waited for. BLOCK and UNBLOCK
+ * need no action: who reads asks. Nobody cancels: an epoch that failed is overtaken by the next. */
+static bool aligned(struct mr_receiver *receiver, const struct mr_align_event *event,
+                    struct mr_item *out)
+{
+    struct mr_align_actions actions;
+
+    mr_align_step(&receiver->align, event, &actions);
+    for (uint32_t i = 0; i < actions.count; i++) {
+        if (actions.items[i].kind != MR_ALIGN_SNAPSHOT) continue;
+        *out = (struct mr_item){.tag = MR_ITEM_BARRIER, .epoch = actions.items[i].epoch};
+        return true;
+    }
+    return false;
+}
+
+/* An input that ended has delivered every later barrier; the snapshot comes before what its end
+ * releases. */
+static bool ended(struct mr_receiver *receiver, uint32_t channel, struct mr_item *item)
+{
+    const struct mr_watermark_event finish = {.kind = MR_WM_FINISH, .input = channel};
+    const struct mr_align_event closed = {.kind = MR_ALIGN_CLOSED, .input = channel};
+    struct mr_item barrier;
+    bool goes_on = aligned(receiver, &closed, &barrier);
+    bool found = merged(receiver, &finish, item); /* may hold an IDLE */
+
+    receiver->ended[channel] = true; /* (1) */
+    receiver->open_count--;
+    if (!goes_on) return found;
+    if (found) {
+        receiver->held[1] = receiver->held[0];
+        receiver->held[0] = *item;
+    }
+    *item = barrier; /* (3) */
+    return true;
 }
 
 static enum mr_status take(struct mr_receiver *receiver, uint32_t channel, struct mr_item *item,
@@ -59,28 +97,37 @@ static enum mr_status take(struct mr_receiver *receiver, uint32_t channel, struc
         event.time.us = item->time_us;
         break;
     case MR_ITEM_IDLE: event.kind = MR_WM_IDLE; break;
-    case MR_ITEM_END:
-        event.kind = MR_WM_FINISH;
-        receiver->ended[channel] = true; /* (1) */
-        receiver->open_count--;
-        break;
+    case MR_ITEM_BARRIER: {
+        const struct mr_align_event barrier = {
+            .kind = MR_ALIGN_BARRIER, .input = channel, .epoch = item->epoch};
+
+        *out_found = aligned(receiver, &barrier, item);
+        return MR_OK;
+    }
+    case MR_ITEM_END: *out_found = ended(receiver, channel, item); return MR_OK;
     default:
         return mr_error_set(err, MR_E_UNSUPPORTED,
                             "an item with tag %d came over a channel; this version knows batch, "
-                            "watermark, idle and end",
+                            "watermark, idle, barrier and end",
                             (int)item->tag);
     }
     *out_found = merged(receiver, &event, item);
     return MR_OK;
 }
 
+static bool readable(const struct mr_receiver *receiver, uint32_t channel)
+{
+    return !receiver->ended[channel] && !mr_align_blocked(&receiver->align, channel);
+}
+
 enum mr_status mr_receiver_next(struct mr_receiver *receiver, struct mr_item *out,
                                 bool *out_found, struct mr_error *err)
 {
     *out_found = false;
-    if (receiver->held.tag != 0) {
-        *out = receiver->held;
-        receiver->held.tag = (enum mr_item_tag)0;
+    if (receiver->held[0].tag != 0) {
+        *out = receiver->held[0];
+        receiver->held[0] = receiver->held[1];
+        receiver->held[1].tag = (enum mr_item_tag)0;
         *out_found = true;
         return MR_OK;
     }
@@ -90,7 +137,7 @@ enum mr_status mr_receiver_next(struct mr_receiver *receiver, struct mr_item *ou
     for (uint32_t i = 0; i < receiver->channel_count; i++) {
         uint32_t channel = (first + i) % receiver->channel_count;
 
-        while (!receiver->ended[channel] && mr_channel_get(receiver->channels[channel], out)) {
+        while (readable(receiver, channel) && mr_channel_get(receiver->channels[channel], out)) {
             receiver->at = (channel + 1) % receiver->channel_count;
             MR_RET(take(receiver, channel, out, out_found, err));
             if (*out_found) return MR_OK;

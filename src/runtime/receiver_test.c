@@ -16,7 +16,7 @@ static void start(struct receiver_test *t, uint32_t channels)
     *t = (struct receiver_test){.trace = ""};
     runtime_test_open(&t->base, 8, 65536);
     mr_arena_init(&t->arena, mr_test_heap());
-    MR_EXPECT_OK(mr_receiver_init(&t->receiver, &t->arena, channels, &choose_preferred, &err), &err);
+    MR_EXPECT_OK(mr_receiver_init(&t->receiver, &t->arena, channels, 0, &choose_preferred, &err), &err);
     for (uint32_t i = 0; i < channels; i++) {
         t->receiver.channels[i] = &t->base.channels[i];
         t->receiver.inputs[i] = i;
@@ -53,6 +53,9 @@ static const char *drain(struct receiver_test *t)
             break;
         case MR_ITEM_IDLE: at += (size_t)snprintf(out, room, "idle; "); break;
         case MR_ITEM_END: at += (size_t)snprintf(out, room, "end; "); break;
+        case MR_ITEM_BARRIER:
+            at += (size_t)snprintf(out, room, "barrier %llu; ", (unsigned long long)item.epoch);
+            break;
         default: MR_FAIL("tag %d", (int)item.tag);
         }
     }
@@ -177,3 +180,61 @@ MR_TEST(receiver, when_inputs_have_batches_then_all_get_their_turn)
     mr_schema_release(schema);
     stop(&t);
 }
+static void put_barrier(struct mr_channel *channel, uint64_t epoch)
+{
+    struct mr_item item = {.tag = MR_ITEM_BARRIER, .epoch = epoch};
+
+    MR_EXPECT(mr_channel_put(channel, &item));
+}
+
+/* What lies behind a barrier belongs to the next epoch, whatever the other input does. */
+MR_TEST(receiver, when_one_input_has_its_barrier_then_it_waits_for_the_other)
+{
+    struct receiver_test t;
+
+    start(&t, 2);
+    put_barrier(&t.base.channels[0], 1);
+    put_time(&t.base.channels[0], MR_ITEM_WATERMARK, 100);
+    put_time(&t.base.channels[1], MR_ITEM_WATERMARK, 40);
+    MR_EXPECT_EQ_STR(drain(&t), "");
+    put_time(&t.base.channels[1], MR_ITEM_IDLE, 0);
+    MR_EXPECT_EQ_STR(drain(&t), "");
+    put_barrier(&t.base.channels[1], 1);
+    MR_EXPECT_EQ_STR(drain(&t), "barrier 1; wm 100; ");
+    stop(&t);
+}
+
+/* An input that ended has delivered every later barrier, also one that the others wait for. */
+MR_TEST(receiver, when_an_input_ends_instead_of_its_barrier_then_the_barrier_comes_first)
+{
+    struct receiver_test t;
+
+    start(&t, 2);
+    put_time(&t.base.channels[0], MR_ITEM_WATERMARK, 100);
+    put_time(&t.base.channels[1], MR_ITEM_WATERMARK, 40);
+    MR_EXPECT_EQ_STR(drain(&t), "wm 40; ");
+    put_barrier(&t.base.channels[0], 3);
+    put_time(&t.base.channels[0], MR_ITEM_WATERMARK, 120);
+    put_time(&t.base.channels[1], MR_ITEM_END, 0);
+    MR_EXPECT_EQ_STR(drain(&t), "barrier 3; wm 100; wm 120; ");
+    put_barrier(&t.base.channels[0], 4);
+    put_time(&t.base.channels[0], MR_ITEM_END, 0);
+    MR_EXPECT_EQ_STR(drain(&t), "barrier 4; end; ");
+    stop(&t);
+}
+
+/* An epoch that was given up is overtaken: the newer barrier counts, the older one is forgotten. */
+MR_TEST(receiver, when_a_newer_barrier_overtakes_then_the_older_one_never_comes)
+{
+    struct receiver_test t;
+
+    start(&t, 2);
+    put_barrier(&t.base.channels[0], 1);
+    MR_EXPECT_EQ_STR(drain(&t), "");
+    put_barrier(&t.base.channels[1], 2);
+    MR_EXPECT_EQ_STR(drain(&t), "");
+    put_barrier(&t.base.channels[0], 2);
+    MR_EXPECT_EQ_STR(drain(&t), "barrier 2; ");
+    stop(&t);
+}
+

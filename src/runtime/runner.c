@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/status.h"
+#include "runtime/checkpoint.h"
 #include "runtime/scan_operator.h"
 #include "runtime/sink_operator.h"
 
@@ -111,7 +112,8 @@ static enum mr_status make_operator(struct mr_runner *runner, struct mr_task *ta
         struct mr_scan_options options = {.policy = &runner->policy,
                                           .disk = worker->disk,
                                           .now = &worker->now,
-                                          .stopping = &runner->stopping};
+                                          .stopping = &runner->stopping,
+                                          .signals = runner->signals};
         options.input = input_of(runner, plan->node, &options.queue);
         return mr_scan_create(&task->context, plan, &options, out, err);
     }
@@ -120,7 +122,10 @@ static enum mr_status make_operator(struct mr_runner *runner, struct mr_task *ta
                                           .spec = plan->node->u.sink.spec,
                                           .disk = worker->disk,
                                           .now = &worker->now,
-                                          .first_result_us = &runner->first_result_us};
+                                          .first_result_us = &runner->first_result_us,
+                                          .epochs = runner->signals != NULL,
+                                          .fence = &runner->fence};
+        if (task->epochs != NULL) task->epochs->has_sinks = true;
         return mr_sink_operator_create(&task->context, plan, &options, out, err);
     }
     return mr_operator_create(&task->context, plan, out, err);
@@ -137,7 +142,12 @@ static enum mr_status make_chain(struct mr_runner *runner, struct mr_task *task,
         MR_RET(make_operator(runner, task, worker, &stage->ops[task->op_count],
                              &task->ops[task->op_count], err));
     }
-    return mr_chain_create(&task->heap, task->ops, task->op_count, &task->chain, err);
+    MR_RET(mr_chain_create(&task->heap, task->ops, task->op_count, &task->chain, err));
+    if (task->epochs == NULL) return MR_OK;
+    task->epochs->ops = task->ops;
+    task->epochs->op_count = task->op_count;
+    mr_chain_on_barrier(task->chain, mr_task_seal_operator, task->epochs);
+    return MR_OK;
 }
 
 static enum mr_status make_receiver(struct mr_runner *runner, struct mr_task *task,
@@ -153,7 +163,7 @@ static enum mr_status make_receiver(struct mr_runner *runner, struct mr_task *ta
         bool forward = edge->exchange == MR_EXCHANGE_FORWARD;
         count += forward ? 1 : plan->stages[edge->from_stage].parallelism;
     }
-    MR_RET(mr_receiver_init(&task->receiver, &task->arena, count, &runner->port->choose, err));
+    MR_RET(mr_receiver_init(&task->receiver, &task->arena, count, 0, &runner->port->choose, err));
     for (uint32_t i = 0; i < stage->input_count; i++) {
         const struct mr_plan_edge *edge = stage->inputs[i];
         struct mr_channel *first = &runner->channels[runner->edge_channels[edge->ordinal]];
@@ -201,6 +211,37 @@ static enum mr_status make_senders(struct mr_runner *runner, struct mr_task *tas
     return MR_OK;
 }
 
+/* Memory at a multiple of a cache line: the arena gives 16 bytes only. */
+static void *arena_lines(struct mr_arena *arena, size_t size_bytes)
+{
+    char *memory = mr_arena_zero(arena, size_bytes + MR_CACHE_LINE);
+
+    if (memory == NULL) return NULL;
+    return memory + ((MR_CACHE_LINE - ((uintptr_t)memory & (MR_CACHE_LINE - 1))) &
+                     (MR_CACHE_LINE - 1));
+}
+
+static enum mr_status make_task_epochs(struct mr_runner *runner, struct mr_task *task,
+                                       struct mr_error *err)
+{
+    if (runner->signals == NULL) return MR_OK;
+    task->epochs = arena_lines(&runner->arena, sizeof *task->epochs);
+    if (task->epochs == NULL) return mr_error_nomem(err, "a task", sizeof *task->epochs);
+    task->epochs->signals = runner->signals;
+    task->epochs->parker = &runner->port->parker;
+    task->epochs->coordinator = runner->worker_count;
+    mr_seal_init(&task->epochs->seal, &task->heap);
+    return MR_OK;
+}
+
+static enum mr_status make_signals(struct mr_runner *runner, struct mr_error *err)
+{
+    if (!runner->options.epochs) return MR_OK;
+    runner->signals = arena_lines(&runner->arena, sizeof *runner->signals);
+    if (runner->signals == NULL) return mr_error_nomem(err, "a job", sizeof *runner->signals);
+    return MR_OK;
+}
+
 /* The first group of instance i: the least group that mr_group_instance gives to it. */
 static uint32_t first_group(uint32_t instance, uint32_t instances, uint32_t groups)
 {
@@ -226,7 +267,7 @@ static void fill_context(struct mr_runner *runner, struct mr_task *task, uint32_
         .group_end = first_group(instance + 1, instances, groups),
         .streaming = runner->options.streaming,
         .late_by_split = runner->options.late_by_split,
-        .track_changes = runner->options.track_changes,
+        .track_changes = runner->options.epochs,
         .batch_rows = rows == 0 ? MR_BATCH_ROWS : rows,
         .bad_row = mr_policy_bad_row,
         .bad_row_self = &runner->policy,
@@ -270,13 +311,12 @@ static enum mr_status make_task(struct mr_runner *runner, uint32_t stage, uint32
 {
     struct mr_task *task = &runner->tasks[runner->task_count];
     struct mr_worker *worker = &runner->workers[worker_of(runner, stage, instance)];
-    char *counters = mr_arena_zero(&runner->arena, sizeof *task->counters + MR_CACHE_LINE);
+    struct mr_counters *counters = arena_lines(&runner->arena, sizeof *counters);
 
-    if (counters == NULL) return mr_error_nomem(err, "counters", sizeof *task->counters);
-    counters += (MR_CACHE_LINE - ((uintptr_t)counters & (MR_CACHE_LINE - 1))) & (MR_CACHE_LINE - 1);
+    if (counters == NULL) return mr_error_nomem(err, "counters", sizeof *counters);
     task->ordinal = runner->task_count++;
     task->stage = &runner->plan->stages[stage];
-    task->counters = (struct mr_counters *)(void *)counters;
+    task->counters = counters;
     atomic_store_explicit(&task->counters->watermark_us, MR_TIME_MIN, memory_order_relaxed);
     mr_heap_init_child(&task->heap, task->stage->ops[0].node->id, runner->operators.limit_bytes,
                        &runner->operators);
@@ -287,6 +327,7 @@ static enum mr_status make_task(struct mr_runner *runner, uint32_t stage, uint32
     fill_context(runner, task, instance);
     worker->tasks[worker->task_count++] = task;
     worker->live_count++;
+    MR_RET(make_task_epochs(runner, task, err));
     MR_RET(make_chain(runner, task, worker, err));
     MR_RET(make_receiver(runner, task, err));
     return make_senders(runner, task, err);
@@ -349,6 +390,7 @@ enum mr_status mr_runner_create(struct mr_heap *heap, const struct mr_plan *plan
     for (uint32_t s = 0; s < plan->stage_count; s++) {
         runner->task_limit += plan->stages[s].parallelism;
     }
+    MR_GOTO(make_signals(runner, err));
     MR_GOTO(mr_pool_create(heap, plan->options.memory_bytes, &runner->pool, err));
     MR_GOTO(make_workers(runner, err));
     MR_GOTO(make_channels(runner, err));
@@ -371,11 +413,13 @@ static void end_task(struct mr_task *task)
     for (uint32_t i = task->op_count; i-- > 0;) mr_operator_close(task->ops[i]);
     for (uint32_t i = 0; i < task->sender_count; i++) mr_sender_destroy(task->senders[i]);
     if (task->item.tag == MR_ITEM_BATCH) mr_batch_release(task->item.batch);
+    if (task->epochs != NULL) mr_seal_fini(&task->epochs->seal);
 }
 
 void mr_runner_destroy(struct mr_runner *runner)
 {
     if (runner == NULL) return;
+    mr_checkpoint_close(runner->checkpoint);
     for (uint32_t i = 0; i < runner->task_count; i++) end_task(&runner->tasks[i]);
     for (uint32_t i = 0; i < runner->channel_count; i++) mr_channel_fini(&runner->channels[i]);
     for (uint32_t i = 0; i < runner->task_count; i++) {
@@ -401,6 +445,14 @@ void mr_runner_fail(struct mr_runner *runner, const struct mr_error *error)
     if (!atomic_compare_exchange_strong(&runner->error_claim, &unclaimed, 1)) return;
     runner->error = *error;
     atomic_store_explicit(&runner->failed, true, memory_order_release);
+    mr_runner_wake(runner);
+    if (runner->signals != NULL) {
+        runner->port->parker.wake(runner->port->parker.self, runner->worker_count);
+    }
+}
+
+void mr_runner_wake(struct mr_runner *runner)
+{
     for (uint32_t i = 0; i < runner->worker_count; i++) {
         runner->port->parker.wake(runner->port->parker.self, i);
     }
@@ -411,6 +463,18 @@ static bool failed(const struct mr_runner *runner)
     return atomic_load_explicit(&runner->failed, memory_order_acquire);
 }
 
+static bool finished(const struct mr_runner *runner)
+{
+    return runner->signals != NULL &&
+           atomic_load_explicit(&runner->signals->finished, memory_order_acquire);
+}
+
+enum mr_progress mr_runner_coordinator_turn(struct mr_runner *runner)
+{
+    if (runner->checkpoint == NULL) return MR_PROGRESS_OVER;
+    return mr_checkpoint_turn(runner->checkpoint);
+}
+
 enum mr_progress mr_worker_turn(struct mr_runner *runner, uint32_t ordinal)
 {
     struct mr_worker *worker = &runner->workers[ordinal];
@@ -418,7 +482,7 @@ enum mr_progress mr_worker_turn(struct mr_runner *runner, uint32_t ordinal)
     bool any = false;
     uint32_t first;
 
-    if (failed(runner) || worker->live_count == 0) return MR_PROGRESS_OVER;
+    if (failed(runner) || finished(runner) || worker->live_count == 0) return MR_PROGRESS_OVER;
     worker->now = runner->port->clock.monotonic(runner->port->clock.self);
     any |= worker->disk->poll(worker->disk) > 0;
     first = (uint32_t)choose->pick(choose->self, MR_CHOOSE_TASKLET, worker->task_count, 0);
@@ -429,7 +493,7 @@ enum mr_progress mr_worker_turn(struct mr_runner *runner, uint32_t ordinal)
         enum mr_progress progress = MR_PROGRESS_NONE;
         struct mr_error err = {.status = MR_OK};
 
-        if (task->over) continue;
+        if (task->left) continue;
         if (mr_task_step(task, &progress, &err) != MR_OK) {
             mr_runner_fail(runner, &err);
             return MR_PROGRESS_OVER;
@@ -459,7 +523,7 @@ static void park(struct mr_runner *runner, struct mr_worker *worker)
 
     atomic_store_explicit(&worker->wakeup.parked, true, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst); /* pairs with mr_channel_put */
-    if (!has_input(worker) && !failed(runner)) {
+    if (!has_input(worker) && !failed(runner) && !finished(runner)) {
         parker->park(parker->self, worker->ordinal, PARK_US);
     }
     atomic_store_explicit(&worker->wakeup.parked, false, memory_order_relaxed);

@@ -10,6 +10,9 @@
  * Fails:   the first error of any task wins, stops all workers and is kept.
  * Cost:    a turn reads the clock once and steps every task of the worker.
  *
+ * With epochs: create; mr_checkpoint_open restores state and opens the sinks; then workers 0.. and the
+ * coordinator take turns.
+ *
  * Invariants: (1) a task runs on one worker only. (2) no output is visible before every task is over.
  *  (3) destroy leaves no block in use: the pool asserts it.
  */
@@ -23,7 +26,7 @@
 struct mr_runner_options {
     bool streaming;
     bool late_by_split;
-    bool track_changes;
+    bool epochs;              /* barriers, seals, two-phase commit: see runtime/checkpoint.h */
     bool trace;               /* keep a hash of all moves (single-threaded drivers only) */
     uint32_t batch_rows;      /* 0: MR_BATCH_ROWS */
     size_t task_quota_bytes;  /* for batches that operators make; 0: default */
@@ -70,6 +73,10 @@ struct mr_runner {
     _Atomic int error_claim;
     struct mr_error error; /* valid when failed, written by the one that claimed it */
     uint64_t trace;
+    struct mr_epoch_signals *signals; /* NULL: no epochs */
+    struct mr_checkpoint *checkpoint; /* set by mr_checkpoint_open; the coordinator */
+    uint64_t fence;                   /* of this attempt, once it is known */
+    struct mr_restore *restore;       /* while restoring */
 };
 
 enum mr_status mr_runner_create(struct mr_heap *heap, const struct mr_plan *plan,
@@ -80,11 +87,15 @@ void mr_runner_destroy(struct mr_runner *runner);
 
 /* One turn of a worker: every live task gets a step. */
 enum mr_progress mr_worker_turn(struct mr_runner *runner, uint32_t worker);
+/* A turn of the coordinator of epochs, which is driven like one more worker; OVER without one. */
+enum mr_progress mr_runner_coordinator_turn(struct mr_runner *runner);
 /* Turns until the worker's tasks are over or the run has failed; parks when idle. */
 void mr_worker_run(struct mr_runner *runner, uint32_t worker);
 
 /* Sets the first error and stops everybody; for cancel: MR_E_CANCELLED. */
 void mr_runner_fail(struct mr_runner *runner, const struct mr_error *error);
+/* Wakes all workers. */
+void mr_runner_wake(struct mr_runner *runner);
 /* Makes the output visible; only when all workers have ended without failure. */
 enum mr_status mr_runner_commit(struct mr_runner *runner, struct mr_error *err) MR_MUST_USE;
 

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/status.h"
 #include "core/watermark.h"
+#include "runtime/split_states.h"
 
 /* Readers that one instance keeps open side by side when splits do not end by themselves. */
 #define OPEN_READERS_MAX MR_OPEN_SPLITS_MAX
@@ -29,6 +30,8 @@ struct scan {
     const struct mr_split *announce_open;  /* to be told to the chain before its first row */
     const struct mr_split *announce_close; /* ... after its last row */
     int64_t tick_us;
+    uint64_t barrier; /* last one sent */
+    struct mr_split_states states;
 };
 
 static void count_bytes(struct scan *scan, struct open_reader *open)
@@ -45,7 +48,7 @@ static void count_bytes(struct scan *scan, struct open_reader *open)
 }
 
 static enum mr_status open_split(struct scan *scan, const struct mr_split *split,
-                                 struct mr_error *err)
+                                 struct mr_bytes resume, struct mr_error *err)
 {
     struct mr_input *input = scan->options.input;
     struct mr_reader_context context = {
@@ -54,6 +57,8 @@ static enum mr_status open_split(struct scan *scan, const struct mr_split *split
         .reject = mr_policy_reject,
         .reject_self = &scan->policy_reader,
         .projection = scan->op.plan->projection,
+        .positions = scan->options.signals != NULL,
+        .resume = resume,
     };
     void *reader = NULL;
 
@@ -100,15 +105,28 @@ static bool stopping(const struct scan *scan)
            atomic_load_explicit(scan->options.stopping, memory_order_relaxed);
 }
 
-/* Opens the next split if there is room for one; *out_more says whether any reader is open. */
+static enum mr_status resume_split(struct scan *scan, struct mr_split_state *state,
+                                   struct mr_error *err)
+{
+    const struct mr_split *split = &scan->options.input->splits.splits[state->split];
+    struct mr_bytes position = {state->position, state->position_bytes};
+    enum mr_status st = open_split(scan, split, position, err);
+
+    mr_free(scan->op.task->heap, state->position, state->position_bytes);
+    return st;
+}
+
+/* Opens the next split if there is room for one: first what an earlier attempt began. */
 static enum mr_status refill(struct scan *scan, struct mr_error *err)
 {
+    struct mr_split_state begun;
     const struct mr_split *split;
 
     if (scan->reader_count == scan->reader_limit || stopping(scan)) return MR_OK;
+    if (mr_split_states_resume(&scan->states, &begun)) return resume_split(scan, &begun, err);
     split = mr_split_queue_take(scan->options.queue);
     if (split == NULL) return MR_OK;
-    return open_split(scan, split, err);
+    return open_split(scan, split, (struct mr_bytes){.data = NULL}, err);
 }
 
 /* Reads once from one reader; *out_flow as scan_next answers, BLOCKED: try another reader. */
@@ -135,8 +153,30 @@ static enum mr_status read_one(struct scan *scan, uint32_t index, uint32_t rows,
     } else if (flow == MR_SOURCE_DONE) {
         scan->announce_close = open->split;
         close_reader(scan, index);
+        if (scan->options.signals == NULL) return MR_OK;
+        return mr_split_states_done(&scan->states, scan->announce_close->ordinal, err);
     }
     return MR_OK;
+}
+
+/* A reader whose split was not read to its end: the snapshot says how far. */
+static enum mr_status leave_reader(struct scan *scan, struct mr_error *err)
+{
+    struct open_reader *open = &scan->readers[0];
+    struct mr_buffer position;
+    enum mr_status st = MR_OK;
+
+    mr_buffer_init(&position, scan->op.task->heap);
+    if (scan->options.signals != NULL) {
+        st = scan->options.input->ops->position(open->reader, &position, err);
+        if (st == MR_OK) {
+            st = mr_split_states_left(&scan->states, open->split->ordinal,
+                                      (struct mr_bytes){position.data, position.size_bytes}, err);
+        }
+    }
+    mr_buffer_fini(&position);
+    close_reader(scan, 0);
+    return st;
 }
 
 /* Asks the readers in turn until one gives a batch, ends, or has made progress. */
@@ -164,6 +204,20 @@ static bool tick_is_due(struct scan *scan)
     return true;
 }
 
+/* The coordinator asks for the end of an epoch: everything handed out so far belongs to it. */
+static bool barrier_is_due(struct scan *scan, struct mr_item *out)
+{
+    uint64_t asked;
+
+    if (scan->options.signals == NULL) return false;
+    asked = mr_signal(&scan->options.signals->inject);
+    if (asked == scan->barrier) return false;
+    mr_assert(asked > scan->barrier);
+    scan->barrier = asked;
+    *out = (struct mr_item){.tag = MR_ITEM_BARRIER, .epoch = asked};
+    return true;
+}
+
 /* What the chain must know before the next row; false: nothing. */
 static bool announce(struct scan *scan, struct mr_item *out)
 {
@@ -180,6 +234,8 @@ static bool announce(struct scan *scan, struct mr_item *out)
         return true;
     }
     int64_t pending = mr_split_queue_pending(scan->options.queue);
+    int64_t begun = mr_split_states_bound(&scan->states, &scan->options.input->splits);
+    pending = MR_MIN(pending, begun);
     if (!scan->pending_known || pending != scan->pending_sent_us) {
         scan->pending_known = true;
         scan->pending_sent_us = pending;
@@ -200,13 +256,14 @@ static enum mr_status scan_next(struct mr_operator *op, struct mr_item *out,
             *out_flow = MR_FLOW_DONE;
             return MR_OK;
         }
+        if (barrier_is_due(scan, out)) return MR_OK;
         if (announce(scan, out)) return MR_OK;
         if (scan->phase == SCAN_END) {
             scan->phase = SCAN_OVER;
             *out = (struct mr_item){.tag = MR_ITEM_END, .time_us = MR_TIME_MAX};
             return MR_OK;
         }
-        while (stopping(scan) && scan->reader_count > 0) close_reader(scan, 0);
+        while (stopping(scan) && scan->reader_count > 0) MR_RET(leave_reader(scan, err));
         uint32_t before = scan->reader_count;
         MR_RET(refill(scan, err));
         if (scan->reader_count > before) continue;
@@ -237,12 +294,58 @@ static enum mr_status scan_put(struct mr_operator *op, const struct mr_item *ite
                         (int)item->tag);
 }
 
+static enum mr_status scan_seal(struct mr_operator *op, bool full, mr_entry_fn yield, void *self,
+                                struct mr_error *err)
+{
+    struct scan *scan = (struct scan *)op;
+    struct mr_buffer position;
+    struct mr_buffer scratch;
+    enum mr_status st = mr_split_states_seal(&scan->states, full, yield, self, err);
+
+    mr_buffer_init(&position, op->task->heap);
+    mr_buffer_init(&scratch, op->task->heap);
+    for (uint32_t i = 0; i < scan->reader_count && st == MR_OK; i++) {
+        const struct open_reader *open = &scan->readers[i];
+
+        mr_buffer_clear(&position);
+        st = scan->options.input->ops->position(open->reader, &position, err);
+        if (st != MR_OK) break;
+        st = mr_split_position_seal(open->split->ordinal,
+                                    (struct mr_bytes){position.data, position.size_bytes},
+                                    &scratch, yield, self, err);
+    }
+    mr_buffer_fini(&position);
+    mr_buffer_fini(&scratch);
+    return st;
+}
+
+static enum mr_status scan_restore(struct mr_operator *op, const struct mr_entry *entry,
+                                   struct mr_error *err)
+{
+    struct scan *scan = (struct scan *)op;
+
+    return mr_split_states_restore(&scan->states, scan->options.queue, op->task->instance,
+                                   op->task->instance_count, entry, err);
+}
+
+static enum mr_status scan_restored(struct mr_operator *op, struct mr_error *err)
+{
+    struct scan *scan = (struct scan *)op;
+
+    (void)err;
+    mr_split_states_restored(&scan->states);
+    mr_split_queue_claims_end(scan->options.queue);
+    scan->barrier = mr_signal(&scan->options.signals->inject);
+    return MR_OK;
+}
+
 static void scan_close(struct mr_operator *op)
 {
     struct scan *scan = (struct scan *)op;
     struct mr_heap *heap = op->task->heap;
 
     while (scan->reader_count > 0) close_reader(scan, scan->reader_count - 1);
+    mr_split_states_fini(&scan->states);
     mr_free(heap, scan->readers, scan->reader_limit * sizeof *scan->readers);
     mr_free(heap, scan, sizeof *scan);
 }
@@ -252,6 +355,9 @@ static const struct mr_operator_ops scan_ops = {
     .name = "scan",
     .put = scan_put,
     .next = scan_next,
+    .seal = scan_seal,
+    .restore = scan_restore,
+    .restored = scan_restored,
     .close = scan_close,
 };
 
@@ -287,6 +393,7 @@ enum mr_status mr_scan_create(struct mr_task_context *task, const struct mr_plan
     if (scan == NULL) return mr_error_nomem(err, "a source", sizeof *scan);
     scan->op = (struct mr_operator){.ops = &scan_ops, .plan = plan, .task = task};
     scan->options = *options;
+    mr_split_states_init(&scan->states, task->heap);
     scan->policy_reader = (struct mr_policy_reader){
         .policy = options->policy, .input = options->input, .counters = task->counters};
     scan->reader_limit = limit;

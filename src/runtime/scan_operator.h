@@ -2,7 +2,9 @@
  *
  * An instance reads one split after the other (in streaming mode over unbounded splits several at a time,
  * in turn). Inside its chain it announces what the event-time operator needs: splits pending,
- * opened, closed. A rate limit slows it by the clock of the worker's turn.
+ * opened, closed. A rate limit slows it by the clock of the worker's turn. In a job with epochs it
+ * sends the barrier when the coordinator asks, between two batches, and seals where its readers are:
+ * the first row of each that was not handed out (I8). After a restart it goes on there.
  *
  * Owns:    its open readers.
  * Thread:  confined; the split queue is shared.
@@ -13,6 +15,7 @@
 #define MR_RUNTIME_SCAN_OPERATOR_H
 
 #include "runtime/policy.h"
+#include "runtime/signals.h"
 #include "runtime/split_queue.h"
 
 /* Time between two ticks while there is input: operators may see nothing of it, when those before
@@ -26,6 +29,7 @@ struct mr_scan_options {
     struct mr_disk *disk;
     const struct mr_ptime *now;         /* the worker's clock of this turn */
     const _Atomic bool *stopping; /* end of input asked for: behave as if every split ended */
+    const struct mr_epoch_signals *signals; /* NULL: the job has no epochs */
 };
 enum mr_status mr_scan_create(struct mr_task_context *task, const struct mr_plan_op *plan,
                               const struct mr_scan_options *options, struct mr_operator **out,

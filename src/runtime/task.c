@@ -30,6 +30,12 @@ static bool leaves_chain(const struct mr_item *item)
     return item->tag < MR_ITEM_SPLITS_PENDING;
 }
 
+static void end_task(struct mr_task *task)
+{
+    task->over = true; /* (3) */
+    if (task->epochs != NULL) mr_task_say_over(task->epochs);
+}
+
 /* Offers the item to its edges one after the other; *out_done false: an edge has no room. */
 static enum mr_status deliver(struct mr_task *task, bool *out_done, struct mr_error *err)
 {
@@ -49,7 +55,7 @@ static enum mr_status deliver(struct mr_task *task, bool *out_done, struct mr_er
                               memory_order_relaxed);
     }
     if (task->item.tag == MR_ITEM_BATCH) mr_batch_release(task->item.batch);
-    if (task->item.tag == MR_ITEM_END) task->over = true; /* (3) */
+    if (task->item.tag == MR_ITEM_END) end_task(task);
     task->item.tag = (enum mr_item_tag)0;
     task->items++;
     *out_done = true;
@@ -120,6 +126,9 @@ static enum mr_status move(struct mr_task *task, enum moved *out_moved, struct m
         if (task->trace != NULL) trace_item(task, &item);
         *out_moved = MOVED;
         if (!leaves_chain(&item)) return MR_OK;
+        if (item.tag == MR_ITEM_BARRIER && task->epochs != NULL) {
+            mr_task_publish_seal(task->epochs, item.epoch, false);
+        }
         task->item = item;
         task->item_op = op;
         task->edge_at = 0;
@@ -127,7 +136,7 @@ static enum mr_status move(struct mr_task *task, enum moved *out_moved, struct m
         return MR_OK;
     case MR_FLOW_NEED_INPUT: task->waits = false; return feed(task, out_moved, err);
     case MR_FLOW_BLOCKED: return wait_for_room(task, out_moved, err);
-    case MR_FLOW_DONE: task->over = true; return MR_OK;
+    case MR_FLOW_DONE: end_task(task); return MR_OK;
     }
     MR_UNREACHABLE();
 }
@@ -160,25 +169,34 @@ static enum mr_status judge_hunger(struct mr_task *task, uint64_t refused_before
                         task->stage->ops[task->stage->op_count - 1].node->id);
 }
 
-enum mr_status mr_task_step(struct mr_task *task, enum mr_progress *out_progress,
-                            struct mr_error *err)
+/* Takes items until nothing moves or the step is long enough. */
+static enum mr_status take_items(struct mr_task *task, bool *out_any, struct mr_error *err)
 {
-    bool any = false;
     uint64_t refused = refusals(task);
 
-    mr_assert(!task->over);
     for (uint32_t i = 0; i < MR_STEP_ITEMS && !task->over; i++) {
         enum moved moved;
         MR_RET(move(task, &moved, err));
-        any |= moved == MOVED;
+        *out_any |= moved == MOVED;
         if (moved == MOVED_NOT) break;
     }
     mr_counter_add(task->counters, MR_COUNTER_STEPS, 1);
     for (uint32_t i = 0; i < task->sender_count && !task->over; i++) {
         /* Idle: what is there leaves now. Busy: after some turns. */
-        any |= any ? mr_sender_turn(task->senders[i]) : mr_sender_flush(task->senders[i]);
+        *out_any |= *out_any ? mr_sender_turn(task->senders[i]) : mr_sender_flush(task->senders[i]);
     }
-    MR_RET(judge_hunger(task, refused, err));
-    *out_progress = task->over ? MR_PROGRESS_OVER : any ? MR_PROGRESS_MADE : MR_PROGRESS_NONE;
+    return judge_hunger(task, refused, err);
+}
+
+enum mr_status mr_task_step(struct mr_task *task, enum mr_progress *out_progress,
+                            struct mr_error *err)
+{
+    bool any = false;
+
+    mr_assert(!task->left);
+    if (!task->over) MR_RET(take_items(task, &any, err));
+    if (task->epochs != NULL) MR_RET(mr_task_serve_epochs(task->epochs, task->over, &any, err));
+    task->left = task->over && task->epochs == NULL;
+    *out_progress = task->left ? MR_PROGRESS_OVER : any ? MR_PROGRESS_MADE : MR_PROGRESS_NONE;
     return MR_OK;
 }

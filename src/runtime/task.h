@@ -10,7 +10,8 @@
  *
  * Invariants: (1) an item that came out of the chain is delivered to every edge it belongs to before the chain is
  *  asked again. (2) control items go to all edges of the stage, rows to those of their output.
- *  (3) after END has gone out on all edges the task is over.
+ *  (3) after END has gone out on all edges the task is over. With epochs it is stepped on as long as
+ *  the worker runs.
  */
 #ifndef MR_RUNTIME_TASK_H
 #define MR_RUNTIME_TASK_H
@@ -18,6 +19,7 @@
 #include "exec/chain.h"
 #include "runtime/receiver.h"
 #include "runtime/sender.h"
+#include "runtime/task_epochs.h"
 
 #define MR_STEP_ITEMS 8u
 /* A task that waits for memory may get what others give back. One that was refused it for so long
@@ -52,6 +54,8 @@ struct mr_task {
     uint64_t hungry_at;  /* value of items when memory was first refused ... */
     int64_t hungry_us;   /* ... and the time; see MR_HUNGRY_US */
     bool over;
+    bool left;                     /* over, and no more steps are needed */
+    struct mr_task_epochs *epochs; /* NULL: the job has none */
     uint64_t *trace; /* running hash of what tasks do; NULL: not kept */
 };
 

@@ -1,0 +1,555 @@
+#include "runtime/checkpoint.h"
+
+#include "base/assert.h"
+#include "base/fault.h"
+#include "base/status.h"
+#include "core/epoch.h"
+#include "runtime/restore.h"
+
+#define BACKOFF_MIN_US (100 * MR_MILLISECOND)
+#define BACKOFF_MAX_US (10 * MR_SECOND)
+/* How much of an append is done in one turn. */
+#define ENTRIES_PER_TURN 4096u
+/* Base files are written anew when replay would read this many times as much. */
+#define COMPACTION_RATIO 2u
+
+enum append_phase { APPEND_NONE, APPEND_ENTRIES, APPEND_SYNC };
+
+struct mr_checkpoint {
+    struct mr_runner *runner;
+    struct mr_epoch_signals *signals;
+    struct mr_checkpoint_options options;
+    struct mr_arena arena;
+    struct mr_disk *disk;
+    struct mr_epoch_log *log;
+    struct mr_compaction *compaction;
+    struct mr_epochs epochs;
+    uint64_t restored;
+    bool job_finished; /* by an earlier attempt */
+    bool full;         /* the next epoch stands alone */
+    bool over;
+    bool started;
+    struct mr_ptime now;
+    struct mr_ptime wake;
+    uint64_t *sealed;  /* per task: newest seal told to the machine */
+    bool *ended;       /* per task: told */
+    enum append_phase phase;
+    uint64_t epoch;    /* being appended */
+    uint32_t task;     /* whose seal is being read */
+    struct mr_seal_cursor cursor;
+    bool cursor_open;
+    int64_t retry_us;  /* STALLED: when to try again; 0: not stalled */
+    int64_t pause_us;
+    uint64_t read_epoch; /* to be read back; 0: none */
+    uint64_t committing; /* epoch asked of the sinks; 0: none */
+    struct mr_error error; /* of the log, for the end of the attempt */
+    _Atomic bool stop_asked;
+    bool stop_told;
+    _Atomic bool stopped;
+    _Atomic bool waiting;
+    _Atomic uint64_t stat_epochs, stat_last, stat_changed, stat_written;
+};
+
+/* ---- opening ---- */
+
+static struct mr_epoch_log_options log_options(const struct mr_checkpoint *cp)
+{
+    return (struct mr_epoch_log_options){
+        .disk = cp->disk, .dir = cp->options.dir, .job_hash = cp->options.job_hash};
+}
+
+static void log_to_start(struct mr_checkpoint *cp)
+{
+    struct mr_runner *runner = cp->runner;
+    uint64_t epoch = cp->restored;
+
+    atomic_store(&cp->signals->inject, epoch);
+    atomic_store(&cp->signals->complete, epoch);
+    atomic_store(&cp->signals->commit, epoch);
+    for (uint32_t t = 0; t < runner->task_count; t++) {
+        struct mr_task_epochs *part = runner->tasks[t].epochs;
+
+        part->sealed = part->committed = part->sealing = epoch;
+        part->full = cp->full;
+        atomic_store(&part->out.sealed, epoch << 1);
+        atomic_store(&part->out.committed, epoch);
+        cp->sealed[t] = epoch;
+    }
+    atomic_store(&cp->stat_last, epoch);
+}
+
+static enum mr_status start_machine(struct mr_checkpoint *cp, struct mr_error *err)
+{
+    const struct mr_clock *clock = &cp->runner->port->clock;
+    struct mr_epoch_config config = {
+        .task_count = cp->runner->task_count,
+        .fence = mr_epoch_log_fence(cp->log),
+        .attempt = mr_epoch_log_attempt(cp->log),
+        .last_epoch = cp->restored,
+        .start = clock->monotonic(clock->self),
+        .epoch_us = cp->options.epoch_us,
+        .backoff_min_us = BACKOFF_MIN_US,
+        .backoff_max_us = BACKOFF_MAX_US,
+        .ordered = cp->options.ordered,
+    };
+
+    cp->now = cp->wake = config.start;
+    return mr_epochs_init(&cp->epochs, &cp->arena, &config, err);
+}
+
+static enum mr_status restore(struct mr_checkpoint *cp, struct mr_error *err)
+{
+    struct mr_restore_options how = {.allow_dropped_state = cp->options.allow_dropped_state};
+    struct mr_epoch_log_options options = log_options(cp);
+    struct mr_restore *restore = NULL;
+    enum mr_status st;
+
+    MR_GOTO(mr_restore_begin(cp->runner, &how, &restore, err));
+    MR_GOTO(mr_epoch_log_open(cp->runner->heap, &options, mr_restore_entry, restore, &cp->log, err));
+    cp->restored = mr_epoch_log_last(cp->log);
+    cp->runner->fence = mr_epoch_log_fence(cp->log);
+    cp->job_finished = mr_restore_job_finished(restore);
+    cp->full = mr_restore_layout(restore) != mr_runner_layout(cp->runner);
+    MR_CRASH("C42");
+    log_to_start(cp);
+    MR_GOTO(mr_restore_finish(restore, cp->restored, err));
+    MR_CRASH("C39");
+done:
+    mr_restore_end(restore);
+    return st;
+}
+
+enum mr_status mr_checkpoint_open(struct mr_runner *runner,
+                                  const struct mr_checkpoint_options *options,
+                                  struct mr_checkpoint **out, struct mr_error *err)
+{
+    struct mr_checkpoint *cp = mr_alloc_zero(runner->heap, sizeof *cp);
+    enum mr_status st;
+
+    mr_assert(runner->signals != NULL);
+    if (cp == NULL) return mr_error_nomem(err, "checkpoints", sizeof *cp);
+    cp->runner = runner;
+    cp->signals = runner->signals;
+    cp->options = *options;
+    mr_arena_init(&cp->arena, runner->heap);
+    cp->disk = runner->port->disk_create(runner->port->self, runner->heap);
+    cp->sealed = mr_arena_zero(&cp->arena, (runner->task_count + 1) * sizeof *cp->sealed);
+    cp->ended = mr_arena_zero(&cp->arena, (runner->task_count + 1) * sizeof *cp->ended);
+    st = MR_OK;
+    if (cp->disk == NULL || cp->sealed == NULL || cp->ended == NULL) {
+        st = mr_error_nomem(err, "checkpoints", runner->task_count * sizeof(uint64_t));
+    }
+    if (st == MR_OK) st = restore(cp, err);
+    if (st == MR_OK) st = start_machine(cp, err);
+    if (st != MR_OK) {
+        mr_checkpoint_close(cp);
+        return st;
+    }
+    runner->checkpoint = cp;
+    *out = cp;
+    return MR_OK;
+}
+
+void mr_checkpoint_close(struct mr_checkpoint *cp)
+{
+    struct mr_runner *runner;
+
+    if (cp == NULL) return;
+    runner = cp->runner;
+    mr_compaction_destroy(cp->compaction);
+    mr_epoch_log_close(cp->log);
+    if (cp->disk != NULL) runner->port->disk_destroy(runner->port->self, cp->disk);
+    mr_arena_fini(&cp->arena);
+    mr_free(runner->heap, cp, sizeof *cp);
+}
+
+/* ---- the machine's actions ---- */
+
+static void begin_append(struct mr_checkpoint *cp, uint64_t epoch)
+{
+    mr_assert(cp->phase == APPEND_NONE);
+    cp->phase = APPEND_ENTRIES;
+    cp->epoch = epoch;
+    cp->task = 0;
+    cp->cursor_open = false;
+    MR_CRASH("C19");
+}
+
+static void finish(struct mr_checkpoint *cp, enum mr_status status)
+{
+    cp->over = true;
+    atomic_store(&cp->stopped, status != MR_OK);
+    atomic_store_explicit(&cp->signals->finished, true, memory_order_release);
+    mr_runner_wake(cp->runner);
+}
+
+static void fail_attempt(struct mr_checkpoint *cp, enum mr_status status)
+{
+    if (cp->error.status == MR_OK) {
+        mr_error_set(&cp->error, status, "an epoch could not be completed: %s",
+                     mr_status_text(status));
+    }
+    cp->over = true;
+    mr_runner_fail(cp->runner, &cp->error);
+}
+
+static void perform(struct mr_checkpoint *cp, const struct mr_epoch_action *action)
+{
+    switch (action->kind) {
+    case MR_EPOCH_DO_INJECT:
+        MR_CRASH("C2");
+        atomic_store_explicit(&cp->signals->inject, action->epoch, memory_order_release);
+        mr_runner_wake(cp->runner);
+        break;
+    case MR_EPOCH_DO_APPEND: begin_append(cp, action->epoch); break;
+    case MR_EPOCH_DO_READ_BACK: cp->read_epoch = action->epoch; break;
+    case MR_EPOCH_DO_COMMIT_SINKS:
+        MR_CRASH("C22");
+        cp->committing = action->epoch;
+        mr_assert(action->epoch <= mr_signal(&cp->signals->complete)); /* (2) */
+        atomic_store_explicit(&cp->signals->commit, action->epoch, memory_order_release);
+        mr_runner_wake(cp->runner);
+        break;
+    case MR_EPOCH_DO_ABORT_EPOCH: break; /* every task had sealed: the seals wait for the next one */
+    case MR_EPOCH_DO_FINISHED: finish(cp, action->status); break;
+    case MR_EPOCH_DO_FAILED: fail_attempt(cp, action->status); break;
+    case MR_EPOCH_DO_WAIT_UNTIL: break; /* the machine remembers */
+    }
+}
+
+static void tell(struct mr_checkpoint *cp, struct mr_epoch_event event)
+{
+    const struct mr_entropy *entropy = &cp->runner->port->entropy;
+    struct mr_epoch_actions actions;
+
+    if (cp->over) return;
+    event.now = cp->now;
+    event.random = entropy->next(entropy->self);
+    event.attempt = cp->epochs.config.attempt;
+    event.fence = cp->epochs.config.fence;
+    mr_epochs_step(&cp->epochs, &event, &actions);
+    cp->wake.us = cp->epochs.wake_us;
+    for (uint32_t i = 0; i < actions.count; i++) perform(cp, &actions.items[i]);
+}
+
+/* ---- what the tasks say ---- */
+
+static void tell_ended(struct mr_checkpoint *cp, uint32_t task)
+{
+    if (cp->ended[task]) return;
+    cp->ended[task] = true;
+    tell(cp, (struct mr_epoch_event){.kind = MR_EPOCH_ON_TASK_ENDED, .task = task});
+}
+
+/* A seal made before the end must be told before it, one made after it behind. */
+static bool hear_task(struct mr_checkpoint *cp, uint32_t task)
+{
+    struct mr_task_epochs *part = cp->runner->tasks[task].epochs;
+    uint64_t word = mr_signal(&part->out.sealed);
+    bool news = false;
+
+    if (word >> 1 != cp->sealed[task]) {
+        cp->sealed[task] = word >> 1;
+        if ((word & 1) != 0) tell_ended(cp, task);
+        tell(cp, (struct mr_epoch_event){.kind = MR_EPOCH_ON_SEALED,
+                                         .task = task,
+                                         .epoch = word >> 1,
+                                         .bytes = part->seal.bytes});
+        news = true;
+    }
+    if (!cp->ended[task] && atomic_load_explicit(&part->out.over, memory_order_acquire)) {
+        /* It may have sealed once more between the two loads: that comes next time. */
+        if (mr_signal(&part->out.sealed) >> 1 != cp->sealed[task]) return true;
+        tell_ended(cp, task);
+        news = true;
+    }
+    return news;
+}
+
+static bool hear_commits(struct mr_checkpoint *cp)
+{
+    struct mr_epoch_event event = {.kind = MR_EPOCH_ON_SINKS_COMMITTED, .epoch = cp->committing};
+
+    if (cp->committing == 0) return false;
+    for (uint32_t t = 0; t < cp->runner->task_count; t++) {
+        if (mr_signal(&cp->runner->tasks[t].epochs->out.committed) < cp->committing) return false;
+    }
+    cp->committing = 0;
+    tell(cp, event);
+    return true;
+}
+
+/* ---- reading back ---- */
+
+/* What the log holds after an outcome that nobody knows: it is closed and opened again, under a higher
+ * fence, which decides. Blocks; happens after a failed sync only. */
+static bool read_back(struct mr_checkpoint *cp)
+{
+    uint64_t epoch = cp->read_epoch;
+    struct mr_epoch_log_options options = log_options(cp);
+    struct mr_epoch_event event = {.kind = MR_EPOCH_ON_READ, .epoch = epoch};
+
+    if (epoch == 0) return false;
+    cp->read_epoch = 0;
+    MR_PROBE("read back");
+    mr_compaction_destroy(cp->compaction);
+    cp->compaction = NULL;
+    mr_epoch_log_close(cp->log);
+    cp->log = NULL;
+    event.status =
+        mr_epoch_log_open(cp->runner->heap, &options, NULL, NULL, &cp->log, &cp->error);
+    if (event.status == MR_OK && mr_epoch_log_last(cp->log) < epoch) {
+        event.status = MR_E_NOT_FOUND;
+    } else if (event.status == MR_E_NOT_FOUND) {
+        event.status = MR_E_IO; /* the directory is gone: that is not what NOT_FOUND means here */
+    }
+    if (event.status == MR_OK) atomic_store(&cp->signals->complete, epoch);
+    tell(cp, event);
+    return true;
+}
+
+/* ---- appending ---- */
+
+/* The trailer was not handed to the disk: the epoch is surely not there. */
+static void append_failed(struct mr_checkpoint *cp, enum mr_status status)
+{
+    bool aborted = mr_epoch_log_abort(cp->log);
+
+    mr_assert(aborted);
+    cp->phase = APPEND_NONE;
+    if (mr_status_class(status) == MR_CLASS_RETRY || status == MR_E_NO_SPACE) {
+        tell(cp, (struct mr_epoch_event){
+                     .kind = MR_EPOCH_ON_APPENDED, .epoch = cp->epoch, .status = status});
+        return;
+    }
+    fail_attempt(cp, status);
+}
+
+/* All input was read and everything it released is in this epoch. */
+static bool is_last_epoch(const struct mr_checkpoint *cp)
+{
+    for (uint32_t t = 0; t < cp->runner->task_count; t++) {
+        uint64_t word = mr_signal(&cp->runner->tasks[t].epochs->out.sealed);
+
+        if (word != (cp->epoch << 1 | 1)) return false;
+    }
+    return true;
+}
+
+static enum mr_status add_job_entry(void *self, const struct mr_entry *entry, struct mr_error *err)
+{
+    struct mr_checkpoint *cp = self;
+
+    return mr_epoch_log_add(cp->log, MR_JOB_STATE, entry, err);
+}
+
+/* Hands entries of the seals to the log, some per turn; *out_all: those were the last. */
+static enum mr_status add_entries(struct mr_checkpoint *cp, bool *out_all, struct mr_error *err)
+{
+    struct mr_runner *runner = cp->runner;
+    uint32_t left = ENTRIES_PER_TURN;
+
+    *out_all = false;
+    while (cp->task < runner->task_count) {
+        struct mr_task *task = &runner->tasks[cp->task];
+        struct mr_entry entry;
+        uint32_t op;
+
+        if (!cp->cursor_open) mr_seal_begin(&task->epochs->seal, &cp->cursor); /* (1) */
+        cp->cursor_open = true;
+        while (mr_seal_next(&cp->cursor, &op, &entry)) {
+            MR_RET(mr_epoch_log_add(cp->log, task->stage->ops[op].node->id, &entry, err));
+            if (--left == 0) return MR_OK;
+        }
+        atomic_fetch_add_explicit(&cp->stat_changed, task->epochs->seal.bytes,
+                                  memory_order_relaxed);
+        cp->cursor_open = false;
+        cp->task++;
+    }
+    *out_all = true;
+    return MR_OK;
+}
+
+static enum mr_status append_some(struct mr_checkpoint *cp, struct mr_error *err)
+{
+    bool all;
+
+    if (cp->task == 0 && !cp->cursor_open) {
+        MR_RET(mr_epoch_log_begin(cp->log, cp->epoch, cp->full, err));
+        MR_RET(mr_job_state_yield(mr_runner_layout(cp->runner), is_last_epoch(cp), add_job_entry,
+                                  cp, err));
+    }
+    MR_CRASH("C10");
+    MR_RET(add_entries(cp, &all, err));
+    if (!all) return MR_OK;
+    MR_CRASH("C11");
+    cp->phase = APPEND_SYNC;
+    return mr_epoch_log_commit(cp->log, err);
+}
+
+static void appended(struct mr_checkpoint *cp)
+{
+    mr_assert(mr_epoch_log_last(cp->log) == cp->epoch);
+    MR_CRASH("C21");
+    cp->phase = APPEND_NONE;
+    cp->full = false;
+    cp->retry_us = cp->pause_us = 0;
+    atomic_store(&cp->waiting, false);
+    atomic_fetch_add(&cp->stat_epochs, 1);
+    atomic_store(&cp->stat_last, cp->epoch);
+    atomic_store(&cp->stat_written, mr_epoch_log_written_bytes(cp->log));
+    atomic_store_explicit(&cp->signals->complete, cp->epoch, memory_order_release); /* (2) */
+    tell(cp, (struct mr_epoch_event){
+                 .kind = MR_EPOCH_ON_APPENDED, .epoch = cp->epoch, .status = MR_OK});
+}
+
+/* The disk is full: nothing is decided, and the same append is tried again after a pause. */
+static bool wait_for_space(struct mr_checkpoint *cp)
+{
+    MR_PROBE("log stalled");
+    atomic_store(&cp->waiting, true);
+    if (cp->retry_us == 0) {
+        cp->pause_us = cp->pause_us == 0 ? BACKOFF_MIN_US : MR_MIN(2 * cp->pause_us, BACKOFF_MAX_US);
+        cp->retry_us = cp->now.us + cp->pause_us;
+        return false;
+    }
+    if (cp->now.us < cp->retry_us) return false;
+    cp->retry_us = 0;
+    cp->error = (struct mr_error){.status = MR_OK};
+    mr_epoch_log_retry(cp->log);
+    return true;
+}
+
+/* True if anything moved. */
+static bool drive_append(struct mr_checkpoint *cp)
+{
+    struct mr_error err = {.status = MR_OK};
+    enum mr_log_state state;
+
+    if (cp->phase == APPEND_ENTRIES) {
+        enum mr_status st = append_some(cp, &err);
+
+        if (st != MR_OK) {
+            cp->error = err;
+            append_failed(cp, st);
+        }
+        return true;
+    }
+    if (cp->phase != APPEND_SYNC) return false;
+    state = mr_epoch_log_poll(cp->log, &cp->error);
+    switch (state) {
+    case MR_LOG_BUSY: return false;
+    case MR_LOG_IDLE: appended(cp); return true;
+    case MR_LOG_STALLED: return wait_for_space(cp);
+    case MR_LOG_BROKEN:
+        cp->phase = APPEND_NONE;
+        tell(cp, (struct mr_epoch_event){
+                     .kind = MR_EPOCH_ON_APPENDED, .epoch = cp->epoch, .status = MR_E_IO});
+        return true;
+    }
+    MR_UNREACHABLE();
+}
+
+/* ---- compaction ---- */
+
+/* A bounded piece of work beside the epochs; a failed one is tried again later, the log goes on. */
+static bool compact_some(struct mr_checkpoint *cp)
+{
+    struct mr_error err = {.status = MR_OK};
+
+    if (cp->log == NULL || cp->phase != APPEND_NONE) return false;
+    if (cp->compaction == NULL) {
+        if (!mr_epoch_log_wants_compaction(cp->log, COMPACTION_RATIO)) return false;
+        if (mr_compaction_create(cp->log, &cp->compaction, &err) != MR_OK) return false;
+    }
+    switch (mr_compaction_step(cp->compaction, &err)) {
+    case MR_COMPACTION_MORE: return true;
+    case MR_COMPACTION_WAIT: return false;
+    case MR_COMPACTION_DONE:
+    case MR_COMPACTION_FAILED:
+        mr_compaction_destroy(cp->compaction);
+        cp->compaction = NULL;
+        return true;
+    }
+    return false;
+}
+
+/* ---- the turn ---- */
+
+static bool tick(struct mr_checkpoint *cp)
+{
+    if (cp->started && cp->now.us < cp->wake.us) return false;
+    cp->started = true;
+    tell(cp, (struct mr_epoch_event){.kind = MR_EPOCH_ON_TICK});
+    return true;
+}
+
+static bool stop_if_asked(struct mr_checkpoint *cp)
+{
+    if (cp->stop_told || !atomic_load(&cp->stop_asked)) return false;
+    cp->stop_told = true;
+    tell(cp, (struct mr_epoch_event){.kind = MR_EPOCH_ON_STOP});
+    return true;
+}
+
+enum mr_progress mr_checkpoint_turn(struct mr_checkpoint *cp)
+{
+    const struct mr_clock *clock = &cp->runner->port->clock;
+    bool any;
+
+    if (cp->over || atomic_load(&cp->runner->failed)) return MR_PROGRESS_OVER;
+    cp->now = clock->monotonic(clock->self);
+    any = cp->disk->poll(cp->disk) > 0;
+    any |= tick(cp);
+    any |= stop_if_asked(cp);
+    for (uint32_t t = 0; t < cp->runner->task_count; t++) any |= hear_task(cp, t);
+    any |= drive_append(cp);
+    any |= read_back(cp);
+    any |= hear_commits(cp);
+    any |= !cp->over && compact_some(cp);
+    if (cp->over) return MR_PROGRESS_OVER;
+    return any ? MR_PROGRESS_MADE : MR_PROGRESS_NONE;
+}
+
+struct mr_ptime mr_checkpoint_wake(const struct mr_checkpoint *cp)
+{
+    struct mr_ptime wake = cp->wake;
+
+    if (cp->phase == APPEND_SYNC && cp->retry_us != 0) wake.us = MR_MIN(wake.us, cp->retry_us);
+    return wake;
+}
+
+/* ---- asked from outside ---- */
+
+bool mr_checkpoint_job_finished(const struct mr_checkpoint *cp)
+{
+    return cp->job_finished;
+}
+
+uint64_t mr_checkpoint_restored(const struct mr_checkpoint *cp)
+{
+    return cp->restored;
+}
+
+void mr_checkpoint_stop(struct mr_checkpoint *cp)
+{
+    atomic_store(&cp->stop_asked, true);
+}
+
+bool mr_checkpoint_stopped(const struct mr_checkpoint *cp)
+{
+    return atomic_load(&cp->stopped);
+}
+
+struct mr_checkpoint_stats mr_checkpoint_stats(const struct mr_checkpoint *cp)
+{
+    return (struct mr_checkpoint_stats){.epochs = atomic_load(&cp->stat_epochs),
+                                        .last_epoch = atomic_load(&cp->stat_last),
+                                        .changed_bytes = atomic_load(&cp->stat_changed),
+                                        .written_bytes = atomic_load(&cp->stat_written)};
+}
+
+bool mr_checkpoint_waiting(const struct mr_checkpoint *cp)
+{
+    return atomic_load(&cp->waiting);
+}
