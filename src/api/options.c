@@ -197,7 +197,9 @@ const char *mri_suggest(const char *typed, const char *(*name_at)(const void *se
         edits = distance(typed, size, name, strlen(name));
         /* An abbreviation is one edit, however much it leaves out. */
         if (size >= 3 && strncmp(name, typed, size) == 0) edits = 1;
-        if (edits < best) {
+        /* Mistyped words mostly begin right. */
+        if (edits < best || (edits == best && found != NULL && name[0] == typed[0] &&
+                             found[0] != typed[0])) {
             best = edits;
             found = name;
         }

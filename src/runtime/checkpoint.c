@@ -10,6 +10,9 @@
 #define BACKOFF_MAX_US (10 * MR_SECOND)
 /* How much of an append is done in one turn. */
 #define ENTRIES_PER_TURN 4096u
+/* Rows per lane of the first micro-batch; later ones follow the time that batches take. */
+#define BATCH_ROWS_FIRST 1024u
+#define BATCH_ROWS_MAX   (UINT64_C(1) << 24)
 /* Base files are written anew when replay would read this many times as much. */
 #define COMPACTION_RATIO 2u
 
@@ -26,6 +29,8 @@ struct mr_checkpoint {
     struct mr_epochs epochs;
     uint64_t restored;
     bool job_finished; /* by an earlier attempt */
+    struct mr_job_state job; /* sealed with every epoch */
+    int64_t batch_us;  /* micro-batch: when its rows were let in */
     bool full;         /* the next epoch stands alone */
     bool over;
     bool started;
@@ -58,6 +63,34 @@ static struct mr_epoch_log_options log_options(const struct mr_checkpoint *cp)
         .disk = cp->disk, .dir = cp->options.dir, .job_hash = cp->options.job_hash};
 }
 
+/* Micro-batches: the rows of the next epoch may be read now. Stored with the epoch before it, or the
+ * first number, which is a constant: a replay reads the same. */
+static void open_gate(struct mr_checkpoint *cp)
+{
+    if (!cp->options.ordered) return;
+    cp->batch_us = cp->now.us;
+    atomic_store(&cp->signals->batch_rows, cp->job.batch_rows);
+    atomic_store_explicit(&cp->signals->gate, mr_signal(&cp->signals->complete) + 1,
+                          memory_order_release);
+}
+
+/* The next batch shall take about the time of an epoch. */
+static uint64_t next_batch_rows(const struct mr_checkpoint *cp)
+{
+    uint64_t rows = cp->job.batch_rows;
+    int64_t took_us = MR_MAX(cp->now.us - cp->batch_us, INT64_C(1));
+    int64_t want_us = MR_MAX(cp->options.epoch_us, MR_MILLISECOND);
+
+    if (took_us < want_us / 2) {
+        rows *= 2;
+    } else if (took_us > 2 * want_us) {
+        rows /= 2;
+    } else {
+        rows = (uint64_t)((mr_u128)rows * (uint64_t)want_us / (uint64_t)took_us);
+    }
+    return MR_MIN(MR_MAX(rows, UINT64_C(1)), BATCH_ROWS_MAX);
+}
+
 static void log_to_start(struct mr_checkpoint *cp)
 {
     struct mr_runner *runner = cp->runner;
@@ -66,6 +99,7 @@ static void log_to_start(struct mr_checkpoint *cp)
     atomic_store(&cp->signals->inject, epoch);
     atomic_store(&cp->signals->complete, epoch);
     atomic_store(&cp->signals->commit, epoch);
+    open_gate(cp);
     for (uint32_t t = 0; t < runner->task_count; t++) {
         struct mr_task_epochs *part = runner->tasks[t].epochs;
 
@@ -97,6 +131,19 @@ static enum mr_status start_machine(struct mr_checkpoint *cp, struct mr_error *e
     return mr_epochs_init(&cp->epochs, &cp->arena, &config, err);
 }
 
+static void take_job_state(struct mr_checkpoint *cp, struct mr_job_state job)
+{
+    uint64_t layout = mr_runner_layout(cp->runner);
+
+    cp->job_finished = job.finished;
+    cp->full = job.layout != layout;
+    job.layout = layout;
+    if (job.lane_count == 0) job.lane_count = cp->runner->plan->options.workers;
+    if (job.batch_rows == 0) job.batch_rows = BATCH_ROWS_FIRST;
+    cp->job = job;
+    if (cp->options.ordered) cp->runner->lane_count = job.lane_count;
+}
+
 static enum mr_status restore(struct mr_checkpoint *cp, struct mr_error *err)
 {
     struct mr_restore_options how = {.allow_dropped_state = cp->options.allow_dropped_state};
@@ -108,8 +155,7 @@ static enum mr_status restore(struct mr_checkpoint *cp, struct mr_error *err)
     MR_GOTO(mr_epoch_log_open(cp->runner->heap, &options, mr_restore_entry, restore, &cp->log, err));
     cp->restored = mr_epoch_log_last(cp->log);
     cp->runner->fence = mr_epoch_log_fence(cp->log);
-    cp->job_finished = mr_restore_job_finished(restore);
-    cp->full = mr_restore_layout(restore) != mr_runner_layout(cp->runner);
+    take_job_state(cp, mr_restore_job(restore));
     MR_CRASH("C42");
     log_to_start(cp);
     MR_GOTO(mr_restore_finish(restore, cp->restored, err));
@@ -131,6 +177,7 @@ enum mr_status mr_checkpoint_open(struct mr_runner *runner,
     cp->runner = runner;
     cp->signals = runner->signals;
     cp->options = *options;
+    cp->now = runner->port->clock.monotonic(runner->port->clock.self);
     mr_arena_init(&cp->arena, runner->heap);
     cp->disk = runner->port->disk_create(runner->port->self, runner->heap);
     cp->sealed = mr_arena_zero(&cp->arena, (runner->task_count + 1) * sizeof *cp->sealed);
@@ -275,6 +322,7 @@ static bool hear_commits(struct mr_checkpoint *cp)
         if (mr_signal(&cp->runner->tasks[t].epochs->out.committed) < cp->committing) return false;
     }
     cp->committing = 0;
+    open_gate(cp);
     tell(cp, event);
     return true;
 }
@@ -376,8 +424,9 @@ static enum mr_status append_some(struct mr_checkpoint *cp, struct mr_error *err
 
     if (cp->task == 0 && !cp->cursor_open) {
         MR_RET(mr_epoch_log_begin(cp->log, cp->epoch, cp->full, err));
-        MR_RET(mr_job_state_yield(mr_runner_layout(cp->runner), is_last_epoch(cp), add_job_entry,
-                                  cp, err));
+        cp->job.finished = is_last_epoch(cp);
+        if (cp->options.ordered) cp->job.batch_rows = next_batch_rows(cp);
+        MR_RET(mr_job_state_yield(&cp->job, add_job_entry, cp, err));
     }
     MR_CRASH("C10");
     MR_RET(add_entries(cp, &all, err));

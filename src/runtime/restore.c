@@ -30,9 +30,8 @@ struct mr_restore {
     const struct target *last; /* of the entry before */
     struct writer_state *writers;
     uint32_t writer_count, writer_room;
-    uint64_t layout;
+    struct mr_job_state job;
     uint64_t dropped;
-    bool job_finished;
 };
 
 /* ---- targets ---- */
@@ -163,14 +162,14 @@ static enum mr_status keep_job(struct mr_restore *restore, const struct mr_entry
                                struct mr_error *err)
 {
     struct mr_cursor in = {entry->value.data, entry->value.data + entry->value.size_bytes};
-    uint64_t layout;
+    struct mr_job_state *job = &restore->job;
     uint32_t finished;
 
-    if (!mr_cursor_u64(&in, &layout) || !mr_cursor_u32(&in, &finished)) {
+    if (!mr_cursor_u64(&in, &job->layout) || !mr_cursor_u64(&in, &job->batch_rows) ||
+        !mr_cursor_u32(&in, &job->lane_count) || !mr_cursor_u32(&in, &finished)) {
         return mr_error_set(err, MR_E_CORRUPT, "the stored state of the job is not what was written");
     }
-    restore->layout = layout;
-    restore->job_finished = finished != 0;
+    job->finished = finished != 0;
     return MR_OK;
 }
 
@@ -246,7 +245,7 @@ static enum mr_status recover_sink(struct mr_restore *restore, const struct targ
         .instance_count = runner->plan->stages[sink->stage].parallelism,
         .fence = runner->fence,
         .epoch = epoch,
-        .finished = restore->job_finished,
+        .finished = restore->job.finished,
     };
     enum mr_status st;
 
@@ -285,14 +284,9 @@ enum mr_status mr_restore_finish(struct mr_restore *restore, uint64_t epoch, str
     return MR_OK;
 }
 
-bool mr_restore_job_finished(const struct mr_restore *restore)
+struct mr_job_state mr_restore_job(const struct mr_restore *restore)
 {
-    return restore->job_finished;
-}
-
-uint64_t mr_restore_layout(const struct mr_restore *restore)
-{
-    return restore->layout;
+    return restore->job;
 }
 
 uint64_t mr_restore_dropped(const struct mr_restore *restore)
@@ -318,17 +312,23 @@ uint64_t mr_runner_layout(const struct mr_runner *runner)
     return layout == 0 ? 1 : layout;
 }
 
-enum mr_status mr_job_state_yield(uint64_t layout, bool finished, mr_entry_fn yield, void *self,
+static void put_number(char *out, uint64_t value, uint32_t bytes)
+{
+    for (uint32_t i = 0; i < bytes; i++) out[i] = (char)(value >> (8 * i) & 0xff);
+}
+
+enum mr_status mr_job_state_yield(const struct mr_job_state *state, mr_entry_fn yield, void *self,
                                   struct mr_error *err)
 {
-    char value[12];
+    char value[24];
     struct mr_entry entry = {.kind = MR_ENTRY_VALUE,
                              .state_name = "",
                              .key = {"job", 3},
                              .value = {value, sizeof value}};
 
-    for (uint32_t i = 0; i < 8; i++) value[i] = (char)(layout >> (8 * i) & 0xff);
-    memset(value + 8, 0, 4);
-    value[8] = finished ? 1 : 0;
+    put_number(value, state->layout, 8);
+    put_number(value + 8, state->batch_rows, 8);
+    put_number(value + 16, state->lane_count, 4);
+    put_number(value + 20, state->finished ? 1 : 0, 4);
     return yield(self, &entry, err);
 }

@@ -32,15 +32,20 @@ enum mr_status mr_restore_entry(void *self, const char *operator_id, const struc
 enum mr_status mr_restore_finish(struct mr_restore *restore, uint64_t epoch,
                                  struct mr_error *err) MR_MUST_USE;
 
+/* What a job keeps for itself, in every epoch. */
+struct mr_job_state {
+    uint64_t layout;     /* mr_runner_layout of whoever sealed; 0: nothing was restored */
+    uint64_t batch_rows; /* micro-batches: rows per lane of the next one (T4); 0: none */
+    uint32_t lane_count;
+    bool finished;       /* all input was read, and everything it released is in this epoch */
+};
 /* Valid after the last entry. */
-bool mr_restore_job_finished(const struct mr_restore *restore);
-uint64_t mr_restore_layout(const struct mr_restore *restore); /* 0: nothing was restored */
+struct mr_job_state mr_restore_job(const struct mr_restore *restore);
 uint64_t mr_restore_dropped(const struct mr_restore *restore);
 
 /* How operators are spread over instances; another number means that the next seal must be full. */
 uint64_t mr_runner_layout(const struct mr_runner *runner);
-/* The two values of the job. */
-enum mr_status mr_job_state_yield(uint64_t layout, bool finished, mr_entry_fn yield, void *self,
+enum mr_status mr_job_state_yield(const struct mr_job_state *state, mr_entry_fn yield, void *self,
                                   struct mr_error *err) MR_MUST_USE;
 
 #endif

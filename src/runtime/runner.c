@@ -113,7 +113,8 @@ static enum mr_status make_operator(struct mr_runner *runner, struct mr_task *ta
                                           .disk = worker->disk,
                                           .now = &worker->now,
                                           .stopping = &runner->stopping,
-                                          .signals = runner->signals};
+                                          .signals = runner->signals,
+                                          .lane_count = &runner->lane_count};
         options.input = input_of(runner, plan->node, &options.queue);
         return mr_scan_create(&task->context, plan, &options, out, err);
     }

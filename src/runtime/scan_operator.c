@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/status.h"
 #include "core/watermark.h"
+#include "runtime/lanes.h"
 #include "runtime/split_states.h"
 
 /* Readers that one instance keeps open side by side when splits do not end by themselves. */
@@ -32,6 +33,8 @@ struct scan {
     int64_t tick_us;
     uint64_t barrier; /* last one sent */
     struct mr_split_states states;
+    struct mr_lanes lanes; /* micro-batches only */
+    bool laned;
 };
 
 static void count_bytes(struct scan *scan, struct open_reader *open)
@@ -79,14 +82,25 @@ static void close_reader(struct scan *scan, uint32_t index)
     scan->reader_count--;
 }
 
+static bool lane_has_room(const struct scan *scan, uint32_t index)
+{
+    uint32_t lane = mr_lane_of(&scan->lanes, scan->readers[index].split->ordinal);
+
+    return mr_lanes_room(&scan->lanes, lane, 1) > 0;
+}
+
 /* How many rows the next read may give; under a rate limit they are reserved. 0: wait. */
-static uint32_t row_limit(struct scan *scan)
+static uint32_t row_limit(struct scan *scan, uint32_t index)
 {
     const struct mr_choose *choose = &scan->op.task->port->choose;
     uint64_t rate = scan->op.plan->node->u.source.rate_rows_per_s;
     uint32_t rows = scan->op.task->batch_rows;
 
     rows = 1 + (uint32_t)choose->pick(choose->self, MR_CHOOSE_BATCH_ROWS, rows, rows - 1);
+    if (scan->laned) {
+        uint32_t lane = mr_lane_of(&scan->lanes, scan->readers[index].split->ordinal);
+        rows = mr_lanes_room(&scan->lanes, lane, rows);
+    }
     if (rate == 0) return rows;
     return mr_split_queue_reserve(scan->options.queue, rate, scan->options.now->us, rows);
 }
@@ -112,8 +126,23 @@ static enum mr_status resume_split(struct scan *scan, struct mr_split_state *sta
     struct mr_bytes position = {state->position, state->position_bytes};
     enum mr_status st = open_split(scan, split, position, err);
 
+    if (scan->laned) {
+        mr_lanes_opened(&scan->lanes, mr_lane_of(&scan->lanes, state->split), state->split);
+    }
     mr_free(scan->op.task->heap, state->position, state->position_bytes);
     return st;
+}
+
+static enum mr_status open_lane(struct scan *scan, struct mr_error *err)
+{
+    const struct mr_split_queue *queue = scan->options.queue;
+    uint32_t lane = mr_lanes_to_open(&scan->lanes, queue->claimed);
+    const struct mr_split *split;
+
+    if (lane == MR_LANE_NONE) return MR_OK;
+    split = &queue->list->splits[scan->lanes.own[lane].next];
+    mr_lanes_opened(&scan->lanes, lane, split->ordinal);
+    return open_split(scan, split, (struct mr_bytes){.data = NULL}, err);
 }
 
 /* Opens the next split if there is room for one: first what an earlier attempt began. */
@@ -124,9 +153,33 @@ static enum mr_status refill(struct scan *scan, struct mr_error *err)
 
     if (scan->reader_count == scan->reader_limit || stopping(scan)) return MR_OK;
     if (mr_split_states_resume(&scan->states, &begun)) return resume_split(scan, &begun, err);
+    if (scan->laned) return open_lane(scan, err);
     split = mr_split_queue_take(scan->options.queue);
     if (split == NULL) return MR_OK;
     return open_split(scan, split, (struct mr_bytes){.data = NULL}, err);
+}
+
+/* The coordinator has asked for a barrier that was not sent yet. */
+static bool barrier_asked(const struct scan *scan)
+{
+    return scan->options.signals != NULL &&
+           mr_signal(&scan->options.signals->inject) > scan->barrier;
+}
+
+/* What a read means for the batch of its lane. */
+static void note_lane(struct scan *scan, const struct open_reader *open,
+                      const struct mr_batch *batch, enum mr_source_flow flow)
+{
+    uint32_t lane;
+
+    if (!scan->laned) return;
+    lane = mr_lane_of(&scan->lanes, open->split->ordinal);
+    if (batch != NULL) mr_lanes_took(&scan->lanes, lane, batch->row_count);
+    if (flow == MR_SOURCE_DONE) mr_lanes_closed(&scan->lanes, lane);
+    /* A source that does not end has nothing now: the barrier need not wait for it. */
+    if (flow == MR_SOURCE_BLOCKED && !scan->lanes.list->bounded && barrier_asked(scan)) {
+        mr_lanes_quiet(&scan->lanes, lane);
+    }
 }
 
 /* Reads once from one reader; *out_flow as scan_next answers, BLOCKED: try another reader. */
@@ -141,6 +194,7 @@ static enum mr_status read_one(struct scan *scan, uint32_t index, uint32_t rows,
     MR_RET(ops->read(open->reader, scan->op.task->quota, rows, &flow, &batch, err));
     count_bytes(scan, open);
     settle_rate(scan, rows, batch);
+    note_lane(scan, open, batch, flow);
     *out_flow = flow == MR_SOURCE_BLOCKED ? MR_FLOW_BLOCKED : MR_FLOW_HAVE_OUTPUT;
     if (batch != NULL) {
         mr_assert(flow == MR_SOURCE_MORE);
@@ -185,10 +239,12 @@ static enum mr_status read_some(struct scan *scan, struct mr_item *out, enum mr_
 {
     *out_flow = MR_FLOW_BLOCKED;
     for (uint32_t i = 0; i < scan->reader_count && *out_flow == MR_FLOW_BLOCKED; i++) {
-        uint32_t rows = row_limit(scan);
+        uint32_t rows;
 
-        if (rows == 0) return MR_OK;
         scan->at = (scan->at + 1) % scan->reader_count;
+        if (scan->laned && !lane_has_room(scan, scan->at)) continue;
+        rows = row_limit(scan, scan->at);
+        if (rows == 0) return MR_OK;
         MR_RET(read_one(scan, scan->at, rows, out, out_flow, err));
     }
     return MR_OK;
@@ -204,17 +260,32 @@ static bool tick_is_due(struct scan *scan)
     return true;
 }
 
+/* Micro-batches: the batch may be read, once the one before is visible. */
+static bool batch_open(struct scan *scan)
+{
+    const struct mr_epoch_signals *signals = scan->options.signals;
+
+    if (scan->lanes.batch_rows != 0) return true;
+    if (mr_signal(&signals->gate) <= scan->barrier) return false;
+    mr_lanes_begin(&scan->lanes, mr_signal(&signals->batch_rows));
+    return true;
+}
+
+/* All rows of the batch have been handed out. A batch that was never opened has none: the epoch takes
+ * the place of one that could not be written. */
+static bool batch_over(struct scan *scan)
+{
+    if (!scan->laned || scan->phase >= SCAN_END || stopping(scan) || !batch_open(scan)) return true;
+    return mr_lanes_batch_over(&scan->lanes, scan->options.queue->claimed);
+}
+
 /* The coordinator asks for the end of an epoch: everything handed out so far belongs to it. */
 static bool barrier_is_due(struct scan *scan, struct mr_item *out)
 {
-    uint64_t asked;
-
-    if (scan->options.signals == NULL) return false;
-    asked = mr_signal(&scan->options.signals->inject);
-    if (asked == scan->barrier) return false;
-    mr_assert(asked > scan->barrier);
-    scan->barrier = asked;
-    *out = (struct mr_item){.tag = MR_ITEM_BARRIER, .epoch = asked};
+    if (!barrier_asked(scan) || !batch_over(scan)) return false;
+    scan->barrier = mr_signal(&scan->options.signals->inject);
+    scan->lanes.batch_rows = 0;
+    *out = (struct mr_item){.tag = MR_ITEM_BARRIER, .epoch = scan->barrier};
     return true;
 }
 
@@ -236,6 +307,9 @@ static bool announce(struct scan *scan, struct mr_item *out)
     int64_t pending = mr_split_queue_pending(scan->options.queue);
     int64_t begun = mr_split_states_bound(&scan->states, &scan->options.input->splits);
     pending = MR_MIN(pending, begun);
+    if (scan->laned) {
+        pending = MR_MIN(begun, mr_lanes_bound(&scan->lanes, scan->options.queue->claimed));
+    }
     if (!scan->pending_known || pending != scan->pending_sent_us) {
         scan->pending_known = true;
         scan->pending_sent_us = pending;
@@ -276,6 +350,8 @@ static enum mr_status scan_next(struct mr_operator *op, struct mr_item *out,
             return MR_OK;
         }
         out->tag = (enum mr_item_tag)0;
+        *out_flow = MR_FLOW_BLOCKED;
+        if (scan->laned && !batch_open(scan)) return MR_OK;
         MR_RET(read_some(scan, out, out_flow, err));
         if (out->tag == MR_ITEM_BATCH) return MR_OK;
         if (*out_flow == MR_FLOW_BLOCKED) return MR_OK;
@@ -324,19 +400,43 @@ static enum mr_status scan_restore(struct mr_operator *op, const struct mr_entry
 {
     struct scan *scan = (struct scan *)op;
 
-    return mr_split_states_restore(&scan->states, scan->options.queue, op->task->instance,
-                                   op->task->instance_count, entry, err);
+    return mr_split_states_restore(&scan->states, scan->options.queue, entry, err);
+}
+
+/* One reader per lane, and the lanes themselves. */
+static enum mr_status make_lanes(struct scan *scan, struct mr_error *err)
+{
+    const struct mr_task_context *task = scan->op.task;
+    struct open_reader *readers;
+    uint32_t limit;
+
+    MR_RET(mr_lanes_init(&scan->lanes, task->heap, scan->options.queue->list,
+                         *scan->options.lane_count, task->instance, task->instance_count, err));
+    scan->laned = true;
+    limit = MR_MAX(scan->lanes.own_count, 1u);
+    if (limit > OPEN_READERS_MAX) {
+        return mr_error_set(err, MR_E_LIMIT,
+                            "source '%s': micro-batches read %u lanes side by side, but an instance "
+                            "reads at most %u; use more workers",
+                            scan->op.plan->node->id, limit, OPEN_READERS_MAX);
+    }
+    readers = mr_realloc(task->heap, scan->readers, scan->reader_limit * sizeof *readers,
+                         limit * sizeof *readers);
+    if (readers == NULL) return mr_error_nomem(err, "a source", limit * sizeof *readers);
+    scan->readers = readers;
+    scan->reader_limit = limit;
+    return MR_OK;
 }
 
 static enum mr_status scan_restored(struct mr_operator *op, struct mr_error *err)
 {
     struct scan *scan = (struct scan *)op;
 
-    (void)err;
-    mr_split_states_restored(&scan->states);
+    mr_split_states_restored(&scan->states, scan->options.queue->list, *scan->options.lane_count,
+                             op->task->instance, op->task->instance_count);
     mr_split_queue_claims_end(scan->options.queue);
     scan->barrier = mr_signal(&scan->options.signals->inject);
-    return MR_OK;
+    return *scan->options.lane_count > 0 ? make_lanes(scan, err) : MR_OK;
 }
 
 static void scan_close(struct mr_operator *op)
@@ -346,6 +446,7 @@ static void scan_close(struct mr_operator *op)
 
     while (scan->reader_count > 0) close_reader(scan, scan->reader_count - 1);
     mr_split_states_fini(&scan->states);
+    if (scan->laned) mr_lanes_fini(&scan->lanes);
     mr_free(heap, scan->readers, scan->reader_limit * sizeof *scan->readers);
     mr_free(heap, scan, sizeof *scan);
 }

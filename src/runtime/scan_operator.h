@@ -4,7 +4,8 @@
  * in turn). Inside its chain it announces what the event-time operator needs: splits pending,
  * opened, closed. A rate limit slows it by the clock of the worker's turn. In a job with epochs it
  * sends the barrier when the coordinator asks, between two batches, and seals where its readers are:
- * the first row of each that was not handed out (I8). After a restart it goes on there.
+ * the first row of each that was not handed out (I8). After a restart it goes on there. With micro-batches
+ * it reads what its lanes give to the batch (lanes.h), and only once the batch before is visible.
  *
  * Owns:    its open readers.
  * Thread:  confined; the split queue is shared.
@@ -30,6 +31,7 @@ struct mr_scan_options {
     const struct mr_ptime *now;         /* the worker's clock of this turn */
     const _Atomic bool *stopping; /* end of input asked for: behave as if every split ended */
     const struct mr_epoch_signals *signals; /* NULL: the job has no epochs */
+    const uint32_t *lane_count; /* 0: no micro-batches; known when everything is restored */
 };
 enum mr_status mr_scan_create(struct mr_task_context *task, const struct mr_plan_op *plan,
                               const struct mr_scan_options *options, struct mr_operator **out,

@@ -82,14 +82,12 @@ enum mr_status mr_split_states_left(struct mr_split_states *states, uint32_t spl
 /* ---- restore ---- */
 
 static enum mr_status make_index(struct mr_split_states *states, uint32_t splits,
-                                 uint32_t instance_count, struct mr_error *err)
+                                 struct mr_error *err)
 {
-    uint32_t count = splits / instance_count + 1;
-
     if (states->index != NULL) return MR_OK;
-    states->index = mr_alloc_zero(states->heap, count * sizeof *states->index);
-    if (states->index == NULL) return mr_error_nomem(err, "the list of splits", count);
-    states->index_count = count;
+    states->index = mr_alloc_zero(states->heap, splits * sizeof *states->index);
+    if (states->index == NULL) return mr_error_nomem(err, "the list of splits", splits);
+    states->index_count = splits;
     return MR_OK;
 }
 
@@ -109,8 +107,7 @@ static bool read_entry(const struct mr_entry *entry, uint32_t splits, uint32_t *
 }
 
 enum mr_status mr_split_states_restore(struct mr_split_states *states,
-                                       struct mr_split_queue *queue, uint32_t instance,
-                                       uint32_t instance_count, const struct mr_entry *entry,
+                                       struct mr_split_queue *queue, const struct mr_entry *entry,
                                        struct mr_error *err)
 {
     struct mr_bytes position;
@@ -125,9 +122,8 @@ enum mr_status mr_split_states_restore(struct mr_split_states *states,
                             "belong to another input");
     }
     mr_split_queue_claim(queue, split);
-    if (split % instance_count != instance) return MR_OK;
-    MR_RET(make_index(states, queue->list->count, instance_count, err));
-    slot = &states->index[split / instance_count];
+    MR_RET(make_index(states, queue->list->count, err));
+    slot = &states->index[split];
     if (*slot == 0) {
         if (add(states, split, err) == NULL) return MR_E_NOMEM;
         *slot = states->count;
@@ -139,13 +135,26 @@ enum mr_status mr_split_states_restore(struct mr_split_states *states,
     return keep_position(states, state, position, err);
 }
 
-void mr_split_states_restored(struct mr_split_states *states)
+void mr_split_states_restored(struct mr_split_states *states, const struct mr_split_list *list,
+                              uint32_t lane_count, uint32_t instance, uint32_t instance_count)
 {
+    uint32_t kept = 0;
+
     mr_free(states->heap, states->index, states->index_count * sizeof *states->index);
     states->index = NULL;
     states->index_count = 0;
     states->resume_count = 0;
-    for (uint32_t i = 0; i < states->count; i++) states->resume_count += states->items[i].resume;
+    for (uint32_t i = 0; i < states->count; i++) {
+        struct mr_split_state *item = &states->items[i];
+
+        if (mr_split_owner(list, lane_count, item->split, instance_count) != instance) {
+            forget_position(states, item);
+            continue;
+        }
+        states->resume_count += item->resume;
+        states->items[kept++] = *item;
+    }
+    states->count = kept;
 }
 
 bool mr_split_states_resume(struct mr_split_states *states, struct mr_split_state *out)

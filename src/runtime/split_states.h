@@ -4,8 +4,8 @@
  * before the end because the job is being drained (LEFT). Together with the positions of the open
  * readers this is the snapshot of a source: a split of which nobody says anything has not been begun.
  *
- * After a restart split s is the business of instance s modulo the number of instances, whoever had
- * it before; splits not begun stay in the shared queue.
+ * After a restart the caller says whose business a split is now, whoever had it before; splits not
+ * begun stay in the shared queue.
  *
  * Owns:    copies of positions.
  * Thread:  confined; restore before the workers start.
@@ -17,6 +17,7 @@
 #ifndef MR_RUNTIME_SPLIT_STATES_H
 #define MR_RUNTIME_SPLIT_STATES_H
 
+#include "runtime/lanes.h"
 #include "runtime/split_queue.h"
 #include "state/store.h"
 
@@ -36,7 +37,7 @@ struct mr_split_states {
     struct mr_split_state *items;
     uint32_t count, room;
     uint32_t resume_count; /* items with `resume` */
-    uint32_t *index;       /* while restoring: item + 1 of split ordinal / instance_count */
+    uint32_t *index;       /* while restoring: item + 1 of each split */
     uint32_t index_count;
 };
 
@@ -48,13 +49,14 @@ enum mr_status mr_split_states_done(struct mr_split_states *states, uint32_t spl
 enum mr_status mr_split_states_left(struct mr_split_states *states, uint32_t split,
                                     struct mr_bytes position, struct mr_error *err) MR_MUST_USE;
 
-/* Takes an entry of any instance of an earlier attempt: claims the split in the queue, and keeps it
- * if it is ours. Of several entries for a split the last one holds. */
+/* Takes an entry of any instance of an earlier attempt and claims the split in the queue. Of several
+ * entries for a split the last one holds. */
 enum mr_status mr_split_states_restore(struct mr_split_states *states,
-                                       struct mr_split_queue *queue, uint32_t instance,
-                                       uint32_t instance_count, const struct mr_entry *entry,
+                                       struct mr_split_queue *queue, const struct mr_entry *entry,
                                        struct mr_error *err) MR_MUST_USE;
-void mr_split_states_restored(struct mr_split_states *states);
+/* Forgets the splits that are not ours. */
+void mr_split_states_restored(struct mr_split_states *states, const struct mr_split_list *list,
+                              uint32_t lane_count, uint32_t instance, uint32_t instance_count);
 /* A split to go on with, the least one; its state moves to the caller, who frees the position
  * (mr_free with its size). False: none. */
 bool mr_split_states_resume(struct mr_split_states *states, struct mr_split_state *out);
