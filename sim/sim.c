@@ -82,33 +82,51 @@ void mr_sim_init(struct mr_sim *sim, uint64_t seed, enum mr_sim_cut cut,
     };
 }
 
+static void end_run(struct mr_runner *runner, enum mr_status status, const char *what,
+                    const struct mr_sim *sim)
+{
+    struct mr_error err;
+
+    mr_error_set(&err, status, "%s at turn %llu (seed %llu)", what, (unsigned long long)sim->turns,
+                 (unsigned long long)sim->seed);
+    mr_runner_fail(runner, &err);
+}
+
+/* Number `worker_count` is the coordinator. */
+static enum mr_progress take_turn(struct mr_runner *runner, uint32_t worker)
+{
+    if (worker < runner->worker_count) return mr_worker_turn(runner, worker);
+    return mr_runner_coordinator_turn(runner);
+}
+
 void mr_sim_drive(void *self, struct mr_runner *runner)
 {
     struct mr_sim *sim = self;
+    uint32_t count = runner->worker_count + (runner->checkpoint != NULL ? 1 : 0);
     uint32_t over = 0;
     uint32_t idle = 0;
-    uint64_t finished = 0; /* bit per worker; plans of tests have at most 64 workers */
+    uint64_t finished = 0; /* bit per worker; plans of tests have at most 63 workers */
 
-    mr_assert(runner->worker_count <= 64);
-    while (over < runner->worker_count && !atomic_load(&runner->failed)) {
-        uint32_t worker = (uint32_t)mr_prng_below(&sim->workers, runner->worker_count);
+    mr_assert(count <= 64);
+    while (over < count && !atomic_load(&runner->failed)) {
+        uint32_t worker = (uint32_t)mr_prng_below(&sim->workers, count);
         enum mr_progress progress;
 
         if ((finished >> worker) & 1) continue;
         sim->turns++;
         sim->now_us += 1 + (int64_t)mr_prng_below(&sim->time, 20);
-        progress = mr_worker_turn(runner, worker);
+        if (sim->turns == sim->kill_at) {
+            sim->killed = true;
+            end_run(runner, MR_E_IO, "killed", sim);
+            return;
+        }
+        progress = take_turn(runner, worker);
         if (progress == MR_PROGRESS_OVER) {
             finished |= UINT64_C(1) << worker;
             over++;
         }
         idle = progress == MR_PROGRESS_NONE ? idle + 1 : 0;
-        if (idle > 4 * runner->worker_count) sim->now_us += MR_MILLISECOND;
-        if (idle == MR_SIM_IDLE_TURNS) {
-            struct mr_error err;
-            mr_error_set(&err, MR_E_LIMIT, "no worker made progress for %u turns (seed %llu)",
-                         MR_SIM_IDLE_TURNS, (unsigned long long)sim->seed);
-            mr_runner_fail(runner, &err);
-        }
+        if (idle > 4 * count) sim->now_us += MR_MILLISECOND;
+        if (idle == MR_SIM_IDLE_TURNS) end_run(runner, MR_E_LIMIT, "nobody made progress", sim);
     }
 }

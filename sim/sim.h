@@ -35,12 +35,15 @@ struct mr_sim {
     struct mr_prng time;
     int64_t now_us;
     uint64_t turns;
+    uint64_t kill_at; /* the process dies at this turn: nothing is ended or put in order; 0: never */
+    bool killed;
 };
 
 /* `world` lends its heap and disks. */
 void mr_sim_init(struct mr_sim *sim, uint64_t seed, enum mr_sim_cut cut,
                  const struct mr_port *world);
-/* Plays all workers until the runner is over or has failed. self: struct mr_sim. */
+/* Plays all workers, and the coordinator of epochs if there is one, until the runner is over or has
+ * failed. self: struct mr_sim. */
 void mr_sim_drive(void *self, struct mr_runner *runner);
 
 #endif

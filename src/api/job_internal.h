@@ -28,6 +28,7 @@ struct mri_job_hooks {
     size_t task_quota_bytes;
     uint32_t ring_slots;
     uint32_t batch_rows;
+    uint64_t segment_bytes; /* of the epoch log; 0: default */
     bool no_pruning;
     bool trace;
     uint64_t trace_hash; /* out */

@@ -344,6 +344,7 @@ static enum mr_status open_checkpoint(struct run *run, bool *out_nothing, struct
         .epoch_us = options->epoch_us == 0 ? MRI_EPOCH_US : options->epoch_us,
         .ordered = options->commit == MR_COMMIT_MICRO_BATCH,
         .allow_dropped_state = options->allow_dropped_state,
+        .segment_bytes = hooks_of(run->job).segment_bytes,
     };
 
     *out_nothing = false;

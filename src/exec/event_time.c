@@ -33,6 +33,7 @@ struct event_time {
     uint32_t queue_count, queue_at;
     int64_t sent_us; /* last watermark said */
     bool idle;       /* IDLE was the last word */
+    bool output_known; /* the clock's output is that of a restored instance */
     struct mr_ptime first_tick; /* NO_PTIME: none yet */
     struct resumed *resumed;
     uint32_t resumed_count, resumed_room;
@@ -453,7 +454,8 @@ static enum mr_status resume_split(struct event_time *et, uint32_t split, int64_
     return MR_OK;
 }
 
-/* Any instance may get the values of all: the watermark goes on from the least of them. */
+/* Any instance may get the values of all: the watermark goes on from the least of them. Receivers begin
+ * anew, so it is said once more (sent_us stays MIN). */
 static enum mr_status event_time_restore(struct mr_operator *op, const struct mr_entry *entry,
                                          struct mr_error *err)
 {
@@ -476,17 +478,10 @@ static enum mr_status event_time_restore(struct mr_operator *op, const struct mr
                             "operator '%s': the stored state '%s' is not what was written",
                             op->plan->node->id, entry->state_name);
     }
-    et->clock.output_us =
-        et->sent_us == MR_TIME_MIN ? (int64_t)output : MR_MIN(et->sent_us, (int64_t)output);
-    et->sent_us = et->clock.output_us;
-    return MR_OK;
-}
-
-/* Receivers begin anew: they have to be told the watermark once more. */
-static enum mr_status event_time_restored(struct mr_operator *op, struct mr_error *err)
-{
-    (void)err;
-    ((struct event_time *)op)->sent_us = MR_TIME_MIN;
+    if (!et->output_known || (int64_t)output < et->clock.output_us) {
+        et->clock.output_us = (int64_t)output;
+    }
+    et->output_known = true;
     return MR_OK;
 }
 
@@ -510,7 +505,6 @@ static const struct mr_operator_ops event_time_ops = {
     .next = event_time_next,
     .seal = event_time_seal,
     .restore = event_time_restore,
-    .restored = event_time_restored,
     .close = event_time_close,
 };
 

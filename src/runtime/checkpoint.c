@@ -59,8 +59,10 @@ struct mr_checkpoint {
 
 static struct mr_epoch_log_options log_options(const struct mr_checkpoint *cp)
 {
-    return (struct mr_epoch_log_options){
-        .disk = cp->disk, .dir = cp->options.dir, .job_hash = cp->options.job_hash};
+    return (struct mr_epoch_log_options){.disk = cp->disk,
+                                         .dir = cp->options.dir,
+                                         .job_hash = cp->options.job_hash,
+                                         .segment_bytes = cp->options.segment_bytes};
 }
 
 /* Micro-batches: the rows of the next epoch may be read now. Stored with the epoch before it, or the

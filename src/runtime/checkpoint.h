@@ -30,7 +30,8 @@ struct mr_checkpoint_options {
     int64_t epoch_us;  /* floor between two barriers; 0: as fast as they go */
     bool ordered;      /* micro-batch: an epoch begins when the one before is visible */
     bool allow_dropped_state;
-    uint64_t job_hash; /* see mr_epoch_log_options */
+    uint64_t job_hash;      /* see mr_epoch_log_options */
+    uint64_t segment_bytes; /* see there; 0: default */
 };
 
 /* Restores the runner and makes it ready to run. LOCK of the directory is held by the caller.
