@@ -187,7 +187,16 @@ struct mr_source_functions {
     enum mr_status (*read)(void *reader, uint32_t row_limit, struct mr_emitter *out,
                            enum mr_read_result *out_result);
     void (*close)(void *reader);
+    /* Both or none; with them the source is read exactly once with a state directory, without them
+     * it cannot be replayed. `position` writes where the next row lies, in at most
+     * MR_POSITION_BYTES_MAX bytes of the source's own; it is called between two reads. `resume`
+     * follows open, before the first read: reading goes on at that position, and must give the same
+     * rows in the same order that came behind it then (reads may end at other rows). For a source
+     * that is no longer what it was it answers MR_E_CHANGED. */
+    enum mr_status (*position)(void *reader, void *bytes, size_t *out_size_bytes);
+    enum mr_status (*resume)(void *reader, const void *bytes, size_t size_bytes);
 };
+#define MR_POSITION_BYTES_MAX ((size_t)4096)
 
 /* An own sink: batches are handed over as to a batch function, by one thread at a time per instance
  * (0, 1, ...; several work side by side unless `one_instance`). `finish` is called once at the end

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/status.h"
+#include "connect/position.h"
 #include "exec/emitter.h"
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,15 @@ struct user_reader {
     struct mr_emitter *emitter; /* made with the first read, when the quota is known */
     const struct mr_split *split;
     bool ended;
-    uint64_t rows; /* handed on so far */
+    bool positions; /* `position` will be asked */
+    uint64_t rows;  /* handed on so far, in earlier attempts too */
+    /* A read emits rows that leave in several batches; in between the position is the one before
+     * that read, and how many rows to drop behind it. */
+    uint64_t given;         /* rows that left since `before` */
+    uint64_t skip;          /* rows to drop first: an earlier attempt handed them on */
+    struct mr_batch *held;  /* waits for memory to be freed of rows to drop */
+    size_t before_bytes;
+    char before[MR_POSITION_BYTES_MAX];
 };
 
 static enum mr_status source_plan(void *spec, const struct mr_plan_context *context,
@@ -43,7 +52,8 @@ static enum mr_status source_plan(void *spec, const struct mr_plan_context *cont
         out->splits[i] = (struct mr_split){.ordinal = i,
                                            .name = mr_arena_strdup(out->arena, name),
                                            .size_bytes = UINT64_MAX,
-                                           .lower_bound_us = MR_TIME_MIN};
+                                           .lower_bound_us = MR_TIME_MIN,
+                                           .once = source->functions.position == NULL};
         if (out->splits[i].name == NULL) return mr_error_nomem(err, "partitions", strlen(name));
     }
     out->count = count;
@@ -51,6 +61,97 @@ static enum mr_status source_plan(void *spec, const struct mr_plan_context *cont
     out->total_bytes = UINT64_MAX;
     return MR_OK;
 }
+
+/* ---- positions ---- */
+
+static enum mr_status source_failed(const struct user_reader *reader, const char *what,
+                                    enum mr_status st, struct mr_error *err)
+{
+    if (st == MR_OK) return MR_OK;
+    return mr_error_set(err, st, "source '%s': %s of partition %u failed: %s", reader->source->id,
+                        what, reader->split->ordinal, mr_status_text(st));
+}
+
+/* Where the source itself stands. */
+static enum mr_status ask_position(struct user_reader *reader, struct mr_error *err)
+{
+    const struct user_source *source = reader->source;
+    size_t size = 0;
+
+    MR_RET(source_failed(reader, "position",
+                         source->functions.position(reader->reader, reader->before, &size), err));
+    if (size > MR_POSITION_BYTES_MAX) {
+        return mr_error_set(err, MR_E_INVALID,
+                            "source '%s': position of partition %u wrote %zu bytes, at most %zu are "
+                            "allowed",
+                            source->id, reader->split->ordinal, size, MR_POSITION_BYTES_MAX);
+    }
+    reader->before_bytes = size;
+    reader->given = 0;
+    return MR_OK;
+}
+
+static bool is_pending(const struct user_reader *reader)
+{
+    return reader->held != NULL ||
+           (reader->emitter != NULL && mr_emitter_pending(reader->emitter));
+}
+
+enum { USER_ENDED = 1 };
+
+static enum mr_status source_position(void *self, struct mr_buffer *out, struct mr_error *err)
+{
+    struct user_reader *reader = self;
+    size_t start = out->size_bytes;
+    bool ended = reader->ended && !is_pending(reader);
+
+    if (reader->source->functions.position == NULL) {
+        return mr_error_set(err, MR_E_UNSUPPORTED,
+                            "source '%s' has no position and resume and cannot be read again after a "
+                            "failure; set both, or use --guarantee at-most-once",
+                            reader->source->id);
+    }
+    mr_assert(reader->positions || !is_pending(reader));
+    if (!is_pending(reader) && !ended) MR_RET(ask_position(reader, err));
+    if (mri_position_begin(out, MRI_POSITION_USER, ended ? USER_ENDED : 0) &&
+        mr_buffer_put_u64(out, reader->rows) &&
+        mr_buffer_put_u64(out, ended ? 0 : reader->given + reader->skip) &&
+        mr_buffer_put(out, reader->before, ended ? 0 : reader->before_bytes) &&
+        mri_position_end(out, start)) {
+        return MR_OK;
+    }
+    out->size_bytes = start;
+    return mr_error_nomem(err, "the position of a source", reader->before_bytes);
+}
+
+/* A fresh reader goes on where an earlier attempt was. */
+static enum mr_status take_position(struct user_reader *reader, struct mr_bytes bytes,
+                                    struct mr_error *err)
+{
+    const struct user_source *source = reader->source;
+    const char *name = reader->split->name;
+    struct mr_cursor body;
+    uint16_t flags;
+
+    MR_RET(mri_position_open(bytes, MRI_POSITION_USER, name, &flags, &body, err));
+    if (!mr_cursor_u64(&body, &reader->rows) || !mr_cursor_u64(&body, &reader->skip) ||
+        flags > USER_ENDED || (size_t)(body.end - body.at) > MR_POSITION_BYTES_MAX) {
+        return mri_position_corrupt(name, "it has another size", err);
+    }
+    reader->ended = flags == USER_ENDED;
+    if (reader->ended) return MR_OK;
+    if (source->functions.resume == NULL) {
+        return mr_error_set(err, MR_E_UNSUPPORTED,
+                            "source '%s' has no resume and cannot go on where the job stopped",
+                            source->id);
+    }
+    return source_failed(reader, "resume",
+                         source->functions.resume(reader->reader, body.at,
+                                                  (size_t)(body.end - body.at)),
+                         err);
+}
+
+static void source_close(void *self);
 
 static enum mr_status source_open(void *spec, const struct mr_split *split,
                                   const struct mr_reader_context *context, void **out_reader,
@@ -64,11 +165,17 @@ static enum mr_status source_open(void *spec, const struct mr_split *split,
     reader->source = source;
     reader->heap = context->heap;
     reader->split = split;
+    reader->positions = context->positions && source->functions.position != NULL;
     st = source->functions.open(source->user, split->ordinal, &reader->reader);
     if (st != MR_OK) {
         mr_free(context->heap, reader, sizeof *reader);
         return mr_error_set(err, st, "source '%s': open of partition %u failed: %s", source->id,
                             split->ordinal, mr_status_text(st));
+    }
+    if (context->resume.data != NULL) st = take_position(reader, context->resume, err);
+    if (st != MR_OK) {
+        source_close(reader);
+        return st;
     }
     *out_reader = reader;
     return MR_OK;
@@ -95,20 +202,69 @@ static enum mr_status make_emitter(struct user_reader *reader, struct mr_quota *
     return mr_emitter_create(&options, &reader->emitter, err);
 }
 
-/* The next batch that the emitter has ready. */
-static enum mr_status take(struct user_reader *reader, enum mr_source_flow *out_flow,
-                           struct mr_batch **out, struct mr_error *err)
+/* The rows from `first` on, in memory of their own. NULL: no memory now. */
+static struct mr_batch *tail_of(struct user_reader *reader, struct mr_quota *quota,
+                                struct mr_batch *batch, uint32_t first)
 {
-    enum mr_flow flow;
+    uint32_t count = batch->row_count - first;
+    uint32_t *rows = mr_alloc_array(reader->heap, count, sizeof *rows);
+    struct mr_batch *selected, *dense;
+
+    if (rows == NULL) return NULL;
+    for (uint32_t i = 0; i < count; i++) rows[i] = first + i;
+    selected = mr_batch_select(quota, batch, rows, count);
+    mr_free(reader->heap, rows, count * sizeof *rows);
+    if (selected == NULL) return NULL;
+    dense = mr_batch_dense(quota, selected);
+    mr_batch_release(selected);
+    return dense;
+}
+
+/* Takes rows that an earlier attempt handed on out of `held`. */
+static void drop_rows(struct user_reader *reader, struct mr_quota *quota,
+                      enum mr_source_flow *out_flow, struct mr_batch **out)
+{
+    struct mr_batch *batch = reader->held;
+
+    if (reader->skip >= batch->row_count) {
+        reader->skip -= batch->row_count;
+        reader->given += batch->row_count;
+    } else if (reader->skip == 0) {
+        *out = mr_batch_ref(batch);
+    } else {
+        *out = tail_of(reader, quota, batch, (uint32_t)reader->skip);
+        if (*out == NULL) {
+            *out_flow = MR_SOURCE_BLOCKED;
+            return;
+        }
+        reader->given += reader->skip;
+        reader->skip = 0;
+    }
+    mr_batch_release(batch);
+    reader->held = NULL;
+}
+
+/* The next batch that the emitter has ready. */
+static enum mr_status take(struct user_reader *reader, struct mr_quota *quota,
+                           enum mr_source_flow *out_flow, struct mr_batch **out,
+                           struct mr_error *err)
+{
+    enum mr_flow flow = MR_FLOW_HAVE_OUTPUT;
     uint32_t output;
 
-    MR_RET(mr_emitter_take(reader->emitter, &output, out, &flow, err));
+    if (reader->held == NULL) {
+        MR_RET(mr_emitter_take(reader->emitter, &output, &reader->held, &flow, err));
+    }
     *out_flow = flow == MR_FLOW_BLOCKED ? MR_SOURCE_BLOCKED : MR_SOURCE_MORE;
+    if (reader->held == NULL) return MR_OK;
+    drop_rows(reader, quota, out_flow, out);
     if (*out == NULL) return MR_OK;
     (*out)->origin = (struct mr_origin){.known = false,
                                         .split = reader->split->ordinal,
                                         .first_row = reader->rows};
+    (*out)->origin_rows = NULL;
     reader->rows += (*out)->row_count;
+    reader->given += (*out)->row_count;
     return MR_OK;
 }
 
@@ -124,11 +280,12 @@ static enum mr_status source_read(void *self, struct mr_quota *quota, uint32_t r
 
     *out = NULL;
     MR_RET(make_emitter(reader, quota, row_limit, err));
-    if (mr_emitter_pending(reader->emitter)) return take(reader, out_flow, out, err);
+    if (is_pending(reader)) return take(reader, quota, out_flow, out, err);
     if (reader->ended) {
         *out_flow = MR_SOURCE_DONE;
         return MR_OK;
     }
+    if (reader->positions) MR_RET(ask_position(reader, err));
     mr_emitter_begin(reader->emitter, NULL, MR_EMITTER_NO_ROW);
     answer = source->functions.read(reader->reader, row_limit, reader->emitter, &result);
     MR_RET(mr_emitter_judge(reader->emitter, answer, &fatal, err));
@@ -140,7 +297,7 @@ static enum mr_status source_read(void *self, struct mr_quota *quota, uint32_t r
     }
     MR_RET(mr_emitter_flush(reader->emitter, err));
     reader->ended = result == MR_READ_END;
-    if (mr_emitter_pending(reader->emitter)) return take(reader, out_flow, out, err);
+    if (is_pending(reader)) return take(reader, quota, out_flow, out, err);
     *out_flow = reader->ended              ? MR_SOURCE_DONE
                 : result == MR_READ_IDLE ? MR_SOURCE_BLOCKED
                                            : MR_SOURCE_MORE;
@@ -151,6 +308,7 @@ static void source_close(void *self)
 {
     struct user_reader *reader = self;
 
+    mr_batch_release(reader->held);
     mr_emitter_destroy(reader->emitter);
     if (reader->source->functions.close != NULL) reader->source->functions.close(reader->reader);
     mr_free(reader->heap, reader, sizeof *reader);
@@ -180,6 +338,7 @@ static const struct mr_source_ops user_source_ops = {
     .plan = source_plan,
     .open = source_open,
     .read = source_read,
+    .position = source_position,
     .close = source_close,
     .describe = source_describe,
     .destroy = source_destroy,
@@ -191,11 +350,13 @@ enum mr_status mri_user_source(struct mr_heap *heap, const char *id,
                                bool with_event_time, struct mr_source *out, struct mr_error *err)
 {
     struct user_source *source;
+    size_t size;
     enum mr_status st;
 
     if (functions == NULL || functions->open == NULL || functions->read == NULL ||
         functions->partitions == 0 ||
-        (functions->size != 0 && functions->size < sizeof *functions)) {
+        (functions->size != 0 &&
+         functions->size < offsetof(struct mr_source_functions, position))) {
         return mr_error_set(err, MR_E_INVALID,
                             "source '%s': partitions, open and read must be set, and size to 0 or "
                             "sizeof the struct",
@@ -204,10 +365,18 @@ enum mr_status mri_user_source(struct mr_heap *heap, const char *id,
     source = mr_alloc_zero(heap, sizeof *source);
     if (source == NULL) return mr_error_nomem(err, "a source", sizeof *source);
     source->heap = heap;
-    source->functions = *functions;
+    /* Callers of an older header have a struct that ends before position. */
+    size = functions->size != 0 ? MR_MIN(functions->size, sizeof *functions) : sizeof *functions;
+    memcpy(&source->functions, functions, size);
     source->user = user;
     source->with_event_time = with_event_time;
     source->id = mr_strdup(heap, id == NULL ? "source" : id);
+    if ((source->functions.position == NULL) != (source->functions.resume == NULL)) {
+        source_destroy(source);
+        return mr_error_set(err, MR_E_INVALID,
+                            "source '%s': position and resume belong together: set both or none",
+                            id == NULL ? "" : id);
+    }
     st = source->id == NULL ? mr_error_nomem(err, "a source", 0)
                             : mr_schema_create(heap, fields, field_count, &source->schema, err);
     if (st != MR_OK) {

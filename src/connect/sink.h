@@ -62,7 +62,10 @@ struct mr_sink_ops {
     /* Idempotent: rename into place. Called on a planner thread after all writers finished (with
      * epochs: after commit_epoch of the last one, for whatever marks the whole as done). */
     enum mr_status (*commit)(void *writer, struct mr_error *err);
-    void (*abort)(void *writer); /* before or after finish, never after commit */
+    void (*abort)(void *writer); /* before or after finish, never after commit; not called with epochs */
+    /* False: this spec writes to a place that cannot take anything back (standard output, a pipe),
+     * and prepare is not called. NULL: true if there is `prepare`. */
+    bool (*transactional)(const void *spec);
     /* ---- epochs: two-phase commit (docs/concepts/guarantees.md). All three or none: without them
      * rows become visible as they are written, and may come twice after a failure. ---- */
 

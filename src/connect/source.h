@@ -32,6 +32,7 @@ struct mr_split {
     uint64_t size_bytes;    /* UINT64_MAX: unknown (stream) */
     int64_t lower_bound_us; /* no row has an earlier event time; MR_TIME_MIN: unknown */
     uint64_t detail;        /* the source's own (index of the file, ...) */
+    bool once;              /* cannot be read again: `position` answers MR_E_UNSUPPORTED */
 };
 
 struct mr_split_list {

@@ -14,7 +14,7 @@
 #include "connect/connect.h"
 #include "connect/csv/csv_convert.h"
 #include "connect/csv/csv_cut.h"
-#include "connect/file/chunk.h"
+#include "connect/file/resume.h"
 #include "connect/file/splits.h"
 
 /* Which field of a file each column of the schema is. */
@@ -107,6 +107,7 @@ enum mr_status mri_csv_read(void *reader, struct mr_quota *quota, uint32_t row_l
                             enum mr_source_flow *out_flow, struct mr_batch **out,
                             struct mr_error *err);
 uint64_t mri_csv_progress(const void *reader);
+enum mr_status mri_csv_position(void *reader, struct mr_buffer *out, struct mr_error *err);
 void mri_csv_close(void *reader);
 
 #endif

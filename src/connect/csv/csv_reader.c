@@ -41,6 +41,7 @@ struct csv_reader {
     struct mr_reader_context context;
     struct mri_input input;
     struct mri_chunk chunk;
+    struct mri_resume resume;
     struct mri_csv_index index;
     struct mri_csv_prepass prepass;
     struct mr_arena arena; /* a header that only the reader could read */
@@ -111,6 +112,33 @@ static void set_limit(struct csv_reader *reader)
     }
 }
 
+/* Flags of a position; from bit STATE_SHIFT on the state of the automaton at the offset. */
+enum { CSV_BEGUN = 1, CSV_SKIPPING = 2, CSV_DONE = 4, CSV_FLAGS = 7, STATE_SHIFT = 4 };
+
+static enum mr_status take_position(struct csv_reader *reader, struct mr_error *err)
+{
+    const struct mri_position *from = &reader->resume.from;
+    uint32_t flags = from->flags;
+    uint32_t state = flags >> STATE_SHIFT;
+
+    if (state >= MRI_CSV_STATES || (flags & ((1u << STATE_SHIFT) - 1)) > CSV_FLAGS ||
+        (state != MRI_CSV_RECORD && !(flags & CSV_SKIPPING))) {
+        return mri_position_corrupt(reader->split->name, "unknown flags", err);
+    }
+    if (flags & CSV_DONE) reader->phase = PHASE_DONE;
+    if (!(flags & CSV_BEGUN) || (flags & CSV_DONE)) return MR_OK;
+    if (!reader->layout.known) {
+        return mri_position_corrupt(reader->split->name,
+                                    "it lies behind a header that is not there", err);
+    }
+    reader->phase = PHASE_RECORDS;
+    reader->skipping = (flags & CSV_SKIPPING) != 0;
+    reader->row = from->row;
+    reader->line = from->line;
+    mri_csv_index_reset(&reader->index, 0, (enum mri_csv_state)state);
+    return MR_OK;
+}
+
 enum mr_status mri_csv_open(void *self, const struct mr_split *split,
                             const struct mr_reader_context *context, void **out,
                             struct mr_error *err)
@@ -129,7 +157,6 @@ enum mr_status mri_csv_open(void *self, const struct mr_split *split,
     reader->context = *context;
     mr_arena_init(&reader->arena, context->heap);
     mri_input_init(&reader->input, context->heap, context->disk, reader->file);
-    mri_chunk_init(&reader->chunk, split->offset_bytes);
     set_limit(reader);
     reader->columns = mr_alloc_array(context->heap, columns, sizeof *reader->columns);
     reader->targets = mr_alloc_array(context->heap, columns, sizeof *reader->targets);
@@ -145,6 +172,9 @@ enum mr_status mri_csv_open(void *self, const struct mr_split *split,
     } else { /* a stream: its first record has to be cut before its fields can be counted */
         MR_GOTO(mri_csv_index_init(&reader->index, context->heap, spec->delimiter, 1, err));
     }
+    MR_GOTO(mri_resume_init(&reader->resume, MRI_POSITION_CSV, reader->file, split,
+                            split->offset_bytes, context, &reader->input, &reader->chunk, err));
+    if (context->resume.data != NULL) MR_GOTO(take_position(reader, err));
     *out = reader;
     return MR_OK;
 done:
@@ -267,7 +297,7 @@ static uint64_t line_at(const struct csv_reader *reader, uint32_t at)
 {
     const struct mri_chunk *chunk = &reader->chunk;
 
-    if (reader->line == 0) return 0;
+    if (reader->line == 0 || at == chunk->begin) return reader->line; /* there may be no block */
     return reader->line + mri_count_newlines(chunk->data + chunk->begin, at - chunk->begin);
 }
 
@@ -717,6 +747,22 @@ static void skip_scanned(struct csv_reader *reader)
     mri_csv_index_reset(&reader->index, chunk->end, reader->index.state);
 }
 
+/* Separators that were found and not used are found again: only what was used up counts. Where bytes
+ * are skipped all of them are, up to where the state of the automaton is known. */
+enum mr_status mri_csv_position(void *self, struct mr_buffer *out, struct mr_error *err)
+{
+    struct csv_reader *reader = self;
+    bool fresh = reader->phase == PHASE_PREPASS || reader->phase == PHASE_BEGIN;
+    bool skipping = reader->phase == PHASE_RECORDS && reader->skipping;
+    uint32_t flags = fresh ? 0 : CSV_BEGUN;
+
+    if (skipping && reader->chunk.block != NULL && !reader->resume.active) skip_scanned(reader);
+    if (skipping) flags |= CSV_SKIPPING | (uint32_t)reader->index.state << STATE_SHIFT;
+    if (reader->phase == PHASE_DONE) flags |= CSV_DONE;
+    return mri_resume_put(&reader->resume, &reader->chunk, fresh, (uint16_t)flags, reader->row,
+                          reader->line, out, err);
+}
+
 /* Finds the end of what is to be skipped among the records that are in the index. */
 static void end_skipping(struct csv_reader *reader)
 {
@@ -919,6 +965,10 @@ enum mr_status mri_csv_read(void *self, struct mr_quota *quota, uint32_t row_lim
     mr_assert(row_limit > 0);
     *out = NULL;
     *out_flow = MR_SOURCE_MORE;
+    if (reader->resume.active) {
+        return mri_resume_step(&reader->resume, &reader->input, &reader->chunk, quota, out_flow,
+                               err);
+    }
     if (reader->phase == PHASE_PREPASS) {
         MR_RET(step_prepass(reader, quota, out_flow, err));
     } else if (reader->phase == PHASE_BEGIN) {

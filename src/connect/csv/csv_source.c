@@ -168,6 +168,7 @@ static const struct mr_source_ops csv_ops = {
     .open = mri_csv_open,
     .read = mri_csv_read,
     .progress_bytes = mri_csv_progress,
+    .position = mri_csv_position,
     .close = mri_csv_close,
     .locate = csv_locate,
     .describe = csv_describe,

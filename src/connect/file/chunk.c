@@ -30,10 +30,38 @@ void mri_chunk_fini(struct mri_chunk *chunk)
 void mri_chunk_drop(struct mri_chunk *chunk)
 {
     uint64_t offset = mri_chunk_offset(chunk, chunk->end);
+    struct mri_chunk kept;
 
     mr_assert(!chunk->reading);
+    mri_chunk_sum(chunk);
+    kept = *chunk;
     mri_chunk_fini(chunk);
     mri_chunk_init(chunk, offset);
+    chunk->summing = kept.summing;
+    chunk->summed = kept.summed;
+    chunk->sum = kept.sum;
+}
+
+void mri_chunk_sum_from(struct mri_chunk *chunk, uint64_t offset, const struct mri_sum *sum)
+{
+    chunk->summing = true;
+    chunk->summed = offset;
+    chunk->sum = sum != NULL ? *sum : (struct mri_sum){{0}};
+}
+
+void mri_chunk_sum(struct mri_chunk *chunk)
+{
+    uint32_t end = MR_MIN(chunk->begin, chunk->end - chunk->terminated);
+    uint64_t target = mri_chunk_offset(chunk, end);
+    size_t bytes;
+
+    if (!chunk->summing || chunk->block == NULL) return;
+    /* A chunk may stand before what is summed up: looking for the state at a split's border. */
+    if (target <= chunk->summed) return;
+    bytes = (size_t)(target - chunk->summed);
+    mr_assert(bytes <= end); /* no byte was left out */
+    mri_sum_add(&chunk->sum, chunk->summed, chunk->data + end - bytes, bytes);
+    chunk->summed = target;
 }
 
 static void pad(struct mri_chunk *chunk)
@@ -44,6 +72,7 @@ static void pad(struct mri_chunk *chunk)
 void mri_chunk_terminate(struct mri_chunk *chunk, char c)
 {
     chunk->data[chunk->end++] = c;
+    chunk->terminated = true;
     pad(chunk);
 }
 
@@ -74,6 +103,7 @@ static void move_to(struct mri_chunk *chunk, struct mr_block *block)
     char *data = block->data + MRI_CHUNK_PAD;
     uint32_t kept = chunk->end - chunk->begin;
 
+    mri_chunk_sum(chunk); /* what lies before `begin` is lost */
     if (kept > 0) memmove(data, chunk->data + chunk->begin, kept);
     if (block != chunk->block) {
         memset(block->data, 0, MRI_CHUNK_PAD);

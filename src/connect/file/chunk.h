@@ -18,6 +18,7 @@
 #define MR_CONNECT_FILE_CHUNK_H
 
 #include "connect/file/input.h"
+#include "connect/file/sum.h"
 #include "data/block.h"
 
 #define MRI_CHUNK_PAD ((uint32_t)64) /* before and behind */
@@ -33,6 +34,10 @@ struct mri_chunk {
     uint64_t base; /* offset in the (decompressed) input of data[0] */
     bool reading;  /* a read into data + end is pending: nothing may move */
     bool input_end;
+    bool terminated; /* the last byte is mri_chunk_terminate's */
+    bool summing;    /* `sum` is wanted: of all bytes used up, [.., summed) of the input */
+    uint64_t summed;
+    struct mri_sum sum;
 };
 
 enum mri_fill {
@@ -45,7 +50,7 @@ enum mri_fill {
 void mri_chunk_init(struct mri_chunk *chunk, uint64_t offset);
 void mri_chunk_fini(struct mri_chunk *chunk); /* the input must be ended first */
 /* Gives the block back and forgets the bytes in it; nothing may be pending. Reading goes on
- * behind. */
+ * behind; the sum ends at `begin`. */
 void mri_chunk_drop(struct mri_chunk *chunk);
 /* Reads on; at most `want_bytes` (> 0). Moves data, begin and end. */
 enum mr_status mri_chunk_fill(struct mri_chunk *chunk, struct mri_input *input,
@@ -53,6 +58,11 @@ enum mr_status mri_chunk_fill(struct mri_chunk *chunk, struct mri_input *input,
                               struct mr_error *err) MR_MUST_USE;
 /* Puts one byte behind the end (there is always room for it) and counts it in. */
 void mri_chunk_terminate(struct mri_chunk *chunk, char c);
+/* From now on sums up what is used up, bytes from `offset` on; `sum` is that of the bytes before
+ * (NULL: none). */
+void mri_chunk_sum_from(struct mri_chunk *chunk, uint64_t offset, const struct mri_sum *sum);
+/* Brings `sum` up to `begin`. */
+void mri_chunk_sum(struct mri_chunk *chunk);
 MR_INLINE uint64_t mri_chunk_offset(const struct mri_chunk *chunk, uint32_t at)
 {
     return chunk->base + at;

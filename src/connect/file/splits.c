@@ -33,6 +33,7 @@ static void fill_splits(const struct mri_file *file, uint32_t index, uint64_t pi
             .size_bytes = pieces == 1 ? file->size_bytes : MR_MIN(left, split_bytes),
             .lower_bound_us = MR_TIME_MIN,
             .detail = index,
+            .once = file->stream,
         };
         out->count++;
     }

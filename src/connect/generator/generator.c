@@ -3,6 +3,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "connect/connect.h"
+#include "connect/position.h"
 
 #include <string.h>
 
@@ -77,6 +78,67 @@ static enum mr_status generator_plan(void *self, const struct mr_plan_context *c
     return MR_OK;
 }
 
+/* ---- position ---- */
+
+#define NUMBERS 8u
+
+/* What the rows of a reader depend on, then the next row. */
+static void position_numbers(const struct generator_reader *reader, uint64_t *out)
+{
+    const struct mr_generator_options *options = &reader->spec->options;
+    const uint64_t numbers[NUMBERS] = {options->rows,
+                                       (uint64_t)options->start_us,
+                                       (uint64_t)options->step_us,
+                                       options->keys,
+                                       options->seed,
+                                       reader->begin,
+                                       reader->end,
+                                       reader->next};
+
+    memcpy(out, numbers, sizeof numbers);
+}
+
+static enum mr_status generator_position(void *self, struct mr_buffer *out, struct mr_error *err)
+{
+    const struct generator_reader *reader = self;
+    size_t start = out->size_bytes;
+    uint64_t numbers[NUMBERS];
+    bool ok = mri_position_begin(out, MRI_POSITION_GENERATOR, 0);
+
+    position_numbers(reader, numbers);
+    for (uint32_t i = 0; i < NUMBERS && ok; i++) ok = mr_buffer_put_u64(out, numbers[i]);
+    if (ok && mri_position_end(out, start)) return MR_OK;
+    out->size_bytes = start;
+    return mr_error_nomem(err, "the position of a generator", sizeof numbers);
+}
+
+static enum mr_status take_position(struct generator_reader *reader, struct mr_bytes bytes,
+                                    struct mr_error *err)
+{
+    uint64_t now[NUMBERS], then[NUMBERS];
+    struct mr_cursor body;
+    uint16_t flags;
+
+    MR_RET(mri_position_open(bytes, MRI_POSITION_GENERATOR, "generator", &flags, &body, err));
+    position_numbers(reader, now);
+    for (uint32_t i = 0; i < NUMBERS; i++) {
+        if (!mr_cursor_u64(&body, &then[i]))
+            return mri_position_corrupt("generator", "too short", err);
+    }
+    if (body.at != body.end || flags != 0) {
+        return mri_position_corrupt("generator", "too long", err);
+    }
+    if (memcmp(now, then, sizeof now - sizeof now[0]) != 0) {
+        return mr_error_set(
+            err, MR_E_CHANGED,
+            "the generator has other options (rows, times, keys or seed) than when the "
+            "job started; give the same ones, or start anew with --fresh");
+    }
+    reader->next = then[NUMBERS - 1];
+    if (reader->begin <= reader->next && reader->next <= reader->end) return MR_OK;
+    return mri_position_corrupt("generator", "it lies outside of the rows", err);
+}
+
 /* ---- read ---- */
 
 static enum mr_status generator_open(void *self, const struct mr_split *split,
@@ -91,6 +153,14 @@ static enum mr_status generator_open(void *self, const struct mr_split *split,
     reader->split = split->ordinal;
     reader->begin = reader->next = split->offset_bytes;
     reader->end = split->offset_bytes + split->detail;
+    if (context->resume.data != NULL) {
+        enum mr_status st = take_position(reader, context->resume, err);
+
+        if (st != MR_OK) {
+            mr_free(context->heap, reader, sizeof *reader);
+            return st;
+        }
+    }
     *out = reader;
     return MR_OK;
 }
@@ -250,6 +320,7 @@ static const struct mr_source_ops generator_ops = {
     .open = generator_open,
     .read = generator_read,
     .progress_bytes = generator_progress,
+    .position = generator_position,
     .close = generator_close,
     .locate = generator_locate,
     .describe = generator_describe,

@@ -3,7 +3,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "connect/connect.h"
-#include "connect/file/chunk.h"
+#include "connect/file/resume.h"
 #include "connect/file/scan.h"
 #include "connect/file/splits.h"
 #include "connect/file/utf8_check.h"
@@ -37,6 +37,7 @@ struct text_reader {
     const struct mri_scan_ops *ops;
     struct mri_input input;
     struct mri_chunk chunk;
+    struct mri_resume resume;
     uint64_t limit;   /* lines that start here or later belong to others */
     uint64_t row;     /* of the line at chunk.begin */
     uint32_t scanned; /* newlines before this place in the chunk were found */
@@ -72,6 +73,45 @@ static enum mr_status text_plan(void *self, const struct mr_plan_context *contex
 
 /* ---- open and close ---- */
 
+static void text_close(void *self)
+{
+    struct text_reader *reader = self;
+
+    if (reader == NULL) return;
+    mri_input_fini(&reader->input);
+    mri_chunk_fini(&reader->chunk);
+    mr_free(reader->context.heap, reader, sizeof *reader);
+}
+
+/* Flags of a position. */
+enum { TEXT_SKIPPING = 1, TEXT_CONTINUES = 2, TEXT_DONE = 4 };
+
+static enum mr_status take_position(struct text_reader *reader, struct mr_error *err)
+{
+    const struct mri_position *from = &reader->resume.from;
+
+    if (from->flags > (TEXT_SKIPPING | TEXT_CONTINUES | TEXT_DONE)) {
+        return mri_position_corrupt(reader->split->name, "unknown flags", err);
+    }
+    reader->skipping = (from->flags & TEXT_SKIPPING) != 0;
+    reader->continues = (from->flags & TEXT_CONTINUES) != 0;
+    reader->done = (from->flags & TEXT_DONE) != 0;
+    reader->row = from->row;
+    return MR_OK;
+}
+
+/* Newlines that were found and not used are found again: only what was used up counts. */
+static enum mr_status text_position(void *self, struct mr_buffer *out, struct mr_error *err)
+{
+    struct text_reader *reader = self;
+    uint16_t flags = 0;
+
+    if (reader->skipping) flags |= TEXT_SKIPPING;
+    if (reader->continues) flags |= TEXT_CONTINUES;
+    if (reader->done) flags |= TEXT_DONE;
+    return mri_resume_put(&reader->resume, &reader->chunk, false, flags, reader->row, 0, out, err);
+}
+
 static enum mr_status text_open(void *self, const struct mr_split *split,
                                 const struct mr_reader_context *context, void **out,
                                 struct mr_error *err)
@@ -80,6 +120,7 @@ static enum mr_status text_open(void *self, const struct mr_split *split,
     const struct mri_file *file = &spec->files.files[split->detail];
     struct text_reader *reader = mr_alloc(context->heap, sizeof *reader);
     uint64_t start = split->offset_bytes;
+    enum mr_status st;
 
     if (reader == NULL) return mr_error_nomem(err, "a reader of text", sizeof *reader);
     memset(reader, 0, offsetof(struct text_reader, positions));
@@ -92,24 +133,17 @@ static enum mr_status text_open(void *self, const struct mr_split *split,
         reader->limit = start + split->size_bytes;
     }
     mri_input_init(&reader->input, context->heap, context->disk, file);
-    if (start > 0) { /* a line starts here if the byte before is a newline */
-        start--;
-        reader->skipping = true;
-        mri_input_seek(&reader->input, start);
-    }
-    mri_chunk_init(&reader->chunk, start);
+    /* A line starts at the border if the byte before is a newline. */
+    reader->skipping = start > 0;
+    MR_GOTO(mri_resume_init(&reader->resume, MRI_POSITION_TEXT, file, split,
+                            start > 0 ? start - 1 : 0, context, &reader->input, &reader->chunk,
+                            err));
+    if (context->resume.data != NULL) MR_GOTO(take_position(reader, err));
     *out = reader;
     return MR_OK;
-}
-
-static void text_close(void *self)
-{
-    struct text_reader *reader = self;
-
-    if (reader == NULL) return;
-    mri_input_fini(&reader->input);
-    mri_chunk_fini(&reader->chunk);
-    mr_free(reader->context.heap, reader, sizeof *reader);
+done:
+    text_close(reader);
+    return st;
 }
 
 static uint64_t text_progress(const void *self)
@@ -486,6 +520,10 @@ static enum mr_status text_read(void *self, struct mr_quota *quota, uint32_t row
     bool memory;
 
     *out = NULL;
+    if (reader->resume.active) {
+        return mri_resume_step(&reader->resume, &reader->input, &reader->chunk, quota, out_flow,
+                               err);
+    }
     *out_flow = MR_SOURCE_DONE;
     if (at_limit(reader)) {
         mri_chunk_drop(&reader->chunk);
@@ -593,6 +631,7 @@ static const struct mr_source_ops text_ops = {
     .open = text_open,
     .read = text_read,
     .progress_bytes = text_progress,
+    .position = text_position,
     .close = text_close,
     .locate = text_locate,
     .describe = text_describe,
