@@ -24,6 +24,19 @@ static enum mr_status check_sources(const struct mr_job *job, struct mr_error *e
     return MR_OK;
 }
 
+enum mr_status mri_guarantee_check_input(const struct mr_job *job, const struct mr_input *input,
+                                         struct mr_error *err)
+{
+    for (uint32_t i = 0; i < input->splits.count && job->options.state_dir != NULL; i++) {
+        if (!input->splits.splits[i].once) continue;
+        return mr_error_set(err, MR_E_PIPELINE,
+                            "source '%s': %s cannot be read a second time, so that no failure can be "
+                            "survived; read from files or a log, or run without --state-dir",
+                            input->node->id, input->splits.splits[i].name);
+    }
+    return MR_OK;
+}
+
 /* Output that cannot be taken back is refused where exactly once was asked for, and announced where
  * it is only the default. */
 static enum mr_status check_sinks(struct mr_job *job, struct mr_error *err)

@@ -24,6 +24,9 @@ struct mri_durable {
 
 /* Before planning: the guarantee that was asked for can be kept, or the user is told. */
 enum mr_status mri_guarantee_check(struct mr_job *job, struct mr_error *err) MR_MUST_USE;
+/* After planning: input that can be read once only does not survive a failure. */
+enum mr_status mri_guarantee_check_input(const struct mr_job *job, const struct mr_input *input,
+                                         struct mr_error *err) MR_MUST_USE;
 /* Takes the directory; nothing without one. */
 enum mr_status mri_durable_open(struct mri_durable *durable, struct mr_job *job,
                                 struct mr_disk *disk, const struct mr_plan *plan,

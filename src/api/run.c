@@ -83,6 +83,7 @@ static enum mr_status plan_inputs(struct run *run, bool streaming, struct mr_err
                                    .spec = job->sources[i].spec,
                                    .splits = {.arena = &run->arena}};
         MR_RET(input->ops->plan(input->spec, &context, &input->splits, err));
+        MR_RET(mri_guarantee_check_input(job, input, err));
         run->input_count++;
         run->bounded &= input->splits.bounded;
         if (input->splits.total_bytes == UINT64_MAX || run->total_bytes == UINT64_MAX) {

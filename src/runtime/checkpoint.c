@@ -9,7 +9,7 @@
 #define BACKOFF_MIN_US (100 * MR_MILLISECOND)
 #define BACKOFF_MAX_US (10 * MR_SECOND)
 /* How much of an append is done in one turn. */
-#define ENTRIES_PER_TURN 4096u
+#define RUNS_PER_TURN 64u
 /* Rows per lane of the first micro-batch; later ones follow the time that batches take. */
 #define BATCH_ROWS_FIRST 1024u
 #define BATCH_ROWS_MAX   (UINT64_C(1) << 24)
@@ -41,8 +41,8 @@ struct mr_checkpoint {
     enum append_phase phase;
     uint64_t epoch;    /* being appended */
     uint32_t task;     /* whose seal is being read */
-    struct mr_seal_cursor cursor;
-    bool cursor_open;
+    const struct mr_seal_run *run; /* last one handed to the log; NULL: none of this task */
+    bool begun;                    /* the log has the beginning of the epoch */
     int64_t retry_us;  /* STALLED: when to try again; 0: not stalled */
     int64_t pause_us;
     uint64_t read_epoch; /* to be read back; 0: none */
@@ -220,7 +220,8 @@ static void begin_append(struct mr_checkpoint *cp, uint64_t epoch)
     cp->phase = APPEND_ENTRIES;
     cp->epoch = epoch;
     cp->task = 0;
-    cp->cursor_open = false;
+    cp->run = NULL;
+    cp->begun = false;
     MR_CRASH("C19");
 }
 
@@ -393,28 +394,26 @@ static enum mr_status add_job_entry(void *self, const struct mr_entry *entry, st
     return mr_epoch_log_add(cp->log, MR_JOB_STATE, entry, err);
 }
 
-/* Hands entries of the seals to the log, some per turn; *out_all: those were the last. */
-static enum mr_status add_entries(struct mr_checkpoint *cp, bool *out_all, struct mr_error *err)
+/* Hands runs of the seals to the log, some per turn; *out_all: those were the last. */
+static enum mr_status add_runs(struct mr_checkpoint *cp, bool *out_all, struct mr_error *err)
 {
     struct mr_runner *runner = cp->runner;
-    uint32_t left = ENTRIES_PER_TURN;
+    uint32_t left = RUNS_PER_TURN;
 
     *out_all = false;
     while (cp->task < runner->task_count) {
-        struct mr_task *task = &runner->tasks[cp->task];
-        struct mr_entry entry;
-        uint32_t op;
+        const struct mr_seal *seal = &runner->tasks[cp->task].epochs->seal; /* (1) */
+        uint64_t entry_count;
 
-        if (!cp->cursor_open) mr_seal_begin(&task->epochs->seal, &cp->cursor); /* (1) */
-        cp->cursor_open = true;
-        while (mr_seal_next(&cp->cursor, &op, &entry)) {
-            MR_RET(mr_epoch_log_add(cp->log, task->stage->ops[op].node->id, &entry, err));
-            if (--left == 0) return MR_OK;
+        if (left-- == 0) return MR_OK;
+        cp->run = mr_seal_next(seal, cp->run);
+        if (cp->run == NULL) {
+            atomic_fetch_add_explicit(&cp->stat_changed, seal->bytes, memory_order_relaxed);
+            cp->task++;
+            continue;
         }
-        atomic_fetch_add_explicit(&cp->stat_changed, task->epochs->seal.bytes,
-                                  memory_order_relaxed);
-        cp->cursor_open = false;
-        cp->task++;
+        struct mr_bytes bytes = mr_seal_run_bytes(cp->run, &entry_count);
+        MR_RET(mr_epoch_log_add_run(cp->log, bytes, entry_count, err));
     }
     *out_all = true;
     return MR_OK;
@@ -424,14 +423,15 @@ static enum mr_status append_some(struct mr_checkpoint *cp, struct mr_error *err
 {
     bool all;
 
-    if (cp->task == 0 && !cp->cursor_open) {
+    if (!cp->begun) {
+        cp->begun = true;
         MR_RET(mr_epoch_log_begin(cp->log, cp->epoch, cp->full, err));
         cp->job.finished = is_last_epoch(cp);
         if (cp->options.ordered) cp->job.batch_rows = next_batch_rows(cp);
         MR_RET(mr_job_state_yield(&cp->job, add_job_entry, cp, err));
     }
     MR_CRASH("C10");
-    MR_RET(add_entries(cp, &all, err));
+    MR_RET(add_runs(cp, &all, err));
     if (!all) return MR_OK;
     MR_CRASH("C11");
     cp->phase = APPEND_SYNC;

@@ -4,28 +4,16 @@
 #include "base/status.h"
 #include <string.h>
 
-#define CHUNK_BYTES ((size_t)256 * 1024)
+/* A run is closed when it is longer. */
+#define RUN_BYTES ((size_t)32 * 1024)
 
-struct mr_seal_chunk {
-    struct mr_seal_chunk *next;
+struct mr_seal_run {
+    struct mr_seal_run *next;
+    uint64_t entry_count;
     size_t room_bytes;
     size_t used_bytes;
     char data[];
 };
-
-struct piece { /* before the bytes of key and value */
-    struct mr_entry entry;
-    uint32_t op;
-    uint32_t key_bytes;
-    uint64_t value_bytes;
-};
-
-static size_t piece_bytes(size_t key_bytes, size_t value_bytes)
-{
-    size_t size = sizeof(struct piece) + key_bytes + value_bytes;
-
-    return (size + 15) & ~(size_t)15;
-}
 
 void mr_seal_init(struct mr_seal *seal, struct mr_heap *heap)
 {
@@ -35,94 +23,89 @@ void mr_seal_init(struct mr_seal *seal, struct mr_heap *heap)
 void mr_seal_fini(struct mr_seal *seal)
 {
     while (seal->first != NULL) {
-        struct mr_seal_chunk *chunk = seal->first;
+        struct mr_seal_run *run = seal->first;
 
-        seal->first = chunk->next;
-        mr_free(seal->heap, chunk, sizeof *chunk + chunk->room_bytes);
+        seal->first = run->next;
+        mr_free(seal->heap, run, sizeof *run + run->room_bytes);
     }
     seal->last = NULL;
 }
 
 void mr_seal_clear(struct mr_seal *seal)
 {
-    for (struct mr_seal_chunk *chunk = seal->first; chunk != NULL; chunk = chunk->next) {
-        chunk->used_bytes = 0;
+    for (struct mr_seal_run *run = seal->first; run != NULL; run = run->next) {
+        run->used_bytes = 0;
+        run->entry_count = 0;
     }
     seal->last = seal->first;
-    seal->entry_count = 0;
+    seal->writer.begun = false;
     seal->bytes = 0;
 }
 
-/* Room for `size` bytes in the chunk being filled, a kept one behind it, or a new one. */
-static char *reserve(struct mr_seal *seal, size_t size)
+static bool has_room(const struct mr_seal_run *run, size_t size)
 {
-    struct mr_seal_chunk *chunk = seal->last;
-    size_t room = MR_MAX(size, CHUNK_BYTES);
-
-    while (chunk != NULL && chunk->room_bytes - chunk->used_bytes < size) chunk = chunk->next;
-    if (chunk == NULL) {
-        chunk = mr_alloc(seal->heap, sizeof *chunk + room);
-        if (chunk == NULL) return NULL;
-        *chunk = (struct mr_seal_chunk){.room_bytes = room};
-        if (seal->last == NULL) {
-            seal->first = chunk;
-        } else {
-            chunk->next = seal->last->next;
-            seal->last->next = chunk;
-        }
-    }
-    seal->last = chunk;
-    chunk->used_bytes += size;
-    return chunk->data + chunk->used_bytes - size;
+    if (run->used_bytes > 0 && run->used_bytes + size > RUN_BYTES) return false;
+    return run->room_bytes - run->used_bytes >= size;
 }
 
-enum mr_status mr_seal_add(struct mr_seal *seal, uint32_t op, const struct mr_entry *entry,
-                           struct mr_error *err)
+/* The run being filled if the entry fits, an empty one kept behind it, or a new one. */
+static struct mr_seal_run *reserve(struct mr_seal *seal, size_t size)
 {
-    size_t size = piece_bytes(entry->key.size_bytes, entry->value.size_bytes);
-    struct piece piece = {.entry = *entry,
-                          .op = op,
-                          .key_bytes = (uint32_t)entry->key.size_bytes,
-                          .value_bytes = entry->value.size_bytes};
-    char *into = reserve(seal, size);
+    struct mr_seal_run *run = seal->last;
+    size_t room = MR_MAX(size, RUN_BYTES);
 
-    if (into == NULL) {
+    while (run != NULL && !has_room(run, size)) run = run->next;
+    if (run == NULL) {
+        run = mr_alloc(seal->heap, sizeof *run + room);
+        if (run == NULL) return NULL;
+        *run = (struct mr_seal_run){.room_bytes = room};
+        if (seal->last == NULL) {
+            seal->first = run;
+        } else {
+            run->next = seal->last->next;
+            seal->last->next = run;
+        }
+    }
+    if (run != seal->last || run->used_bytes == 0) seal->writer.begun = false;
+    seal->last = run;
+    return run;
+}
+
+enum mr_status mr_seal_add(struct mr_seal *seal, const char *operator_id,
+                           const struct mr_entry *entry, struct mr_error *err)
+{
+    struct mr_seal_run *run = reserve(seal, mr_entry_bytes_max(entry));
+    char *end;
+
+    if (run == NULL) {
         return mr_error_set(err, MR_E_NOMEM,
                             "no memory to seal what changed in this epoch (%llu MiB so far); allow "
                             "more (--memory), or make epochs shorter (--epoch)",
                             (unsigned long long)(seal->bytes >> 20));
     }
-    memcpy(into, &piece, sizeof piece);
-    into += sizeof piece;
-    if (entry->key.size_bytes > 0) memcpy(into, entry->key.data, entry->key.size_bytes);
-    into += entry->key.size_bytes;
-    if (entry->value.size_bytes > 0) memcpy(into, entry->value.data, entry->value.size_bytes);
-    seal->entry_count++;
+    if (strlen(operator_id) > MR_ENTRY_NAME_BYTES_MAX ||
+        strlen(entry->state_name) > MR_ENTRY_NAME_BYTES_MAX) {
+        return mr_error_set(err, MR_E_LIMIT,
+                            "operator '%.40s...': names of operators and states are at most %u "
+                            "bytes long", operator_id, MR_ENTRY_NAME_BYTES_MAX);
+    }
+    end = mr_entry_write(&seal->writer, run->data + run->used_bytes, operator_id, entry);
+    run->used_bytes = (size_t)(end - run->data);
+    mr_assert(run->used_bytes <= run->room_bytes);
+    run->entry_count++;
     seal->bytes += entry->key.size_bytes + entry->value.size_bytes;
     return MR_OK;
 }
 
-void mr_seal_begin(const struct mr_seal *seal, struct mr_seal_cursor *cursor)
+const struct mr_seal_run *mr_seal_next(const struct mr_seal *seal, const struct mr_seal_run *run)
 {
-    *cursor = (struct mr_seal_cursor){.seal = seal, .chunk = seal->first};
+    run = run == NULL ? seal->first : run->next;
+    while (run != NULL && run->entry_count == 0) run = run->next;
+    return run;
 }
 
-bool mr_seal_next(struct mr_seal_cursor *cursor, uint32_t *out_op, struct mr_entry *out)
+struct mr_bytes mr_seal_run_bytes(const struct mr_seal_run *run, uint64_t *out_entry_count)
 {
-    struct piece piece;
-    const char *from;
-
-    while (cursor->chunk != NULL && cursor->at == cursor->chunk->used_bytes) {
-        cursor->chunk = cursor->chunk->next;
-        cursor->at = 0;
-    }
-    if (cursor->chunk == NULL) return false;
-    from = cursor->chunk->data + cursor->at;
-    memcpy(&piece, from, sizeof piece);
-    *out = piece.entry;
-    out->key.data = from + sizeof piece;
-    out->value.data = out->key.data + piece.key_bytes;
-    *out_op = piece.op;
-    cursor->at += piece_bytes(piece.key_bytes, (size_t)piece.value_bytes);
-    return true;
+    *out_entry_count = run->entry_count;
+    return (struct mr_bytes){run->data, run->used_bytes};
 }

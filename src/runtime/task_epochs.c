@@ -14,7 +14,7 @@ static enum mr_status take_entry(void *self, const struct mr_entry *entry, struc
 {
     struct mr_task_epochs *epochs = self;
 
-    return mr_seal_add(&epochs->seal, epochs->op, entry, err);
+    return mr_seal_add(&epochs->seal, epochs->ops[epochs->op]->plan->node->id, entry, err);
 }
 
 /* What was sealed before goes only when it is on disk for good (2). */

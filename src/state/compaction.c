@@ -6,10 +6,9 @@
  *   NAME   a new manifest, then META: from here on the new files count
  *   DROP   what nothing names any more is removed, or kept for reuse
  *
- * Entries are compared by a sort key: operator, state, class, key group, namespace, what else makes
- * the identity, key; all in bytes that memcmp orders. Two entries with one sort key are about one
- * thing, and the newer one is right. A DROP is about many: drops are kept apart in memory, each with
+ * The order of entries, and what drops remove: entry_order.h. Drops are kept in memory, each with
  * the moment it happened. Base files hold only what lives, so they have no tombstones. */
+#include "state/entry_order.h"
 #include "state/epoch_log_internal.h"
 
 #include "base/arena.h"
@@ -48,15 +47,6 @@ struct item {
     struct mr_entry entry;
 };
 
-struct drop {
-    const char *operator_id; /* in `names` */
-    const char *state_name;
-    int64_t ns;
-    uint32_t group_first;
-    uint32_t group_end;
-    uint64_t moment;
-};
-
 /* A file being written: a run or a base file. */
 struct output {
     enum mri_file_type type;
@@ -65,7 +55,7 @@ struct output {
     struct mr_buffer payload;
     struct mr_buffer block;
     uint64_t block_offset;
-    struct mri_entry_writer writer;
+    struct mr_entry_writer writer;
     bool open;
 };
 
@@ -97,9 +87,7 @@ struct mr_compaction {
     struct item *first;
     struct item **sorted;
     uint32_t item_count;
-    struct mr_arena names; /* lives as long as the compaction */
-    struct drop *drops;
-    uint32_t drop_count, drop_room, drops_sorted;
+    struct mri_drops drops; /* of all that was read */
 
     struct mri_base_file *runs;
     uint64_t *run_moments;
@@ -125,181 +113,6 @@ struct mr_compaction {
 static enum mr_status nomem(struct mr_error *err)
 {
     return mr_error_nomem(err, "compacting the epoch log", 4096);
-}
-
-/* ---- sort keys ---- */
-
-static bool put_be32(struct mr_buffer *out, uint32_t value)
-{
-    return mr_buffer_put_u32(out, __builtin_bswap32(value));
-}
-
-static bool put_be64(struct mr_buffer *out, uint64_t value)
-{
-    return mr_buffer_put_u64(out, __builtin_bswap64(value));
-}
-
-static bool is_timer(const struct mr_entry *entry)
-{
-    return entry->kind == MR_ENTRY_TIMER_SET || entry->kind == MR_ENTRY_TIMER_CLEAR;
-}
-
-/* Values, and timers without a key, are of an instance: every instance has its own. */
-static bool put_identity(struct mr_buffer *out, const struct mr_entry *entry)
-{
-    if (is_timer(entry)) { /* domain and tag lead the value */
-        size_t size = MR_MIN(entry->value.size_bytes, 5);
-
-        if (size > 0 && !mr_buffer_put(out, entry->value.data, size)) return false;
-        if (entry->key.size_bytes > 0) return true;
-    } else if (entry->kind != MR_ENTRY_VALUE) {
-        return true;
-    }
-    return put_be32(out, entry->group_first) && put_be32(out, entry->group_end);
-}
-
-static bool put_sort_key(struct mr_buffer *out, const char *operator_id,
-                         const struct mr_entry *entry)
-{
-    uint8_t class = entry->kind == MR_ENTRY_VALUE ? 2 : is_timer(entry) ? 1 : 0;
-
-    return mr_buffer_put(out, operator_id, strlen(operator_id) + 1) &&
-           mr_buffer_put(out, entry->state_name, strlen(entry->state_name) + 1) &&
-           mr_buffer_put(out, &class, 1) && put_be32(out, entry->key_group) &&
-           put_be64(out, (uint64_t)entry->ns ^ UINT64_C(1) << 63) && put_identity(out, entry) &&
-           (entry->key.size_bytes == 0 ||
-            mr_buffer_put(out, entry->key.data, entry->key.size_bytes));
-}
-
-static int compare_keys(const char *left, size_t left_size, const char *right, size_t right_size)
-{
-    int order = memcmp(left, right, MR_MIN(left_size, right_size));
-
-    if (order != 0) return order;
-    return (left_size > right_size) - (left_size < right_size);
-}
-
-/* ---- drops ---- */
-
-static int compare_drop(const struct drop *drop, const char *operator_id, const char *state_name,
-                        int64_t ns)
-{
-    int order = strcmp(drop->operator_id, operator_id);
-
-    if (order == 0) order = strcmp(drop->state_name, state_name);
-    if (order != 0) return order;
-    return (drop->ns > ns) - (drop->ns < ns);
-}
-
-static bool drop_before(const void *left, const void *right)
-{
-    const struct drop *a = left, *b = right;
-    int order = compare_drop(a, b->operator_id, b->state_name, b->ns);
-
-    return order != 0 ? order < 0 : a->moment < b->moment;
-}
-
-/* Heap sort: in place, no recursion, no memory of its own. */
-static void swap_bytes(char *left, char *right, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        char c = left[i];
-
-        left[i] = right[i];
-        right[i] = c;
-    }
-}
-
-static void sift(char *base, size_t from, size_t count, size_t size,
-                 bool (*before)(const void *, const void *))
-{
-    for (size_t child; (child = 2 * from + 1) < count; from = child) {
-        if (child + 1 < count && before(base + child * size, base + (child + 1) * size)) child++;
-        if (!before(base + from * size, base + child * size)) return;
-        swap_bytes(base + from * size, base + child * size, size);
-    }
-}
-
-static void sort(void *array, size_t count, size_t size, bool (*before)(const void *, const void *))
-{
-    char *base = array;
-
-    for (size_t i = count / 2; i-- > 0;) sift(base, i, count, size, before);
-    for (size_t end = count; end > 1; end--) {
-        swap_bytes(base, base + (end - 1) * size, size);
-        sift(base, 0, end - 1, size, before);
-    }
-}
-
-static const char *keep_name(struct mr_compaction *c, const char *name)
-{
-    return mr_arena_strdup(&c->names, name);
-}
-
-static bool add_drop(struct mr_compaction *c, const char *operator_id, const struct mr_entry *entry)
-{
-    struct drop *last = c->drop_count > 0 ? &c->drops[c->drop_count - 1] : NULL;
-    struct drop drop = {.ns = entry->ns,
-                        .group_first = entry->group_first,
-                        .group_end = entry->group_end != 0 ? entry->group_end : UINT32_MAX,
-                        .moment = c->moment};
-    uint32_t room = MR_MAX(64, c->drop_room * 2);
-
-    if (c->drop_count == c->drop_room) {
-        struct drop *grown =
-            mr_realloc(c->heap, c->drops, c->drop_room * sizeof *grown, room * sizeof *grown);
-
-        if (grown == NULL) return false;
-        c->drops = grown;
-        c->drop_room = room;
-        last = c->drop_count > 0 ? &grown[c->drop_count - 1] : NULL;
-    }
-    if (last != NULL && strcmp(last->operator_id, operator_id) == 0 &&
-        strcmp(last->state_name, entry->state_name) == 0) {
-        drop.operator_id = last->operator_id;
-        drop.state_name = last->state_name;
-    } else {
-        drop.operator_id = keep_name(c, operator_id);
-        drop.state_name = keep_name(c, entry->state_name);
-    }
-    if (drop.operator_id == NULL || drop.state_name == NULL) return false;
-    c->drops[c->drop_count++] = drop;
-    return true;
-}
-
-static void sort_drops(struct mr_compaction *c)
-{
-    if (c->drops_sorted == c->drop_count) return;
-    sort(c->drops, c->drop_count, sizeof *c->drops, drop_before);
-    c->drops_sorted = c->drop_count;
-}
-
-/* Was the entry, which happened at `moment`, dropped after that? */
-static bool is_dropped(const struct mr_compaction *c, const char *operator_id,
-                       const struct mr_entry *entry, uint64_t moment)
-{
-    uint32_t low = 0, high = c->drop_count;
-
-    if (entry->kind != MR_ENTRY_PUT && entry->kind != MR_ENTRY_REMOVE) return false;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (compare_drop(&c->drops[middle], operator_id, entry->state_name, entry->ns) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    for (; low < c->drop_count; low++) {
-        const struct drop *drop = &c->drops[low];
-
-        if (compare_drop(drop, operator_id, entry->state_name, entry->ns) != 0) return false;
-        if (drop->moment > moment && entry->key_group >= drop->group_first &&
-            entry->key_group < drop->group_end) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* ---- writing runs and base files ---- */
@@ -444,13 +257,15 @@ static bool keep_entry(struct mr_compaction *c, const char *operator_id,
     bool ok;
 
     c->moment++;
-    if (entry->kind == MR_ENTRY_DROP) return add_drop(c, operator_id, entry);
+    if (entry->kind == MR_ENTRY_DROP) {
+        return mri_drops_add(&c->drops, operator_id, entry, c->moment);
+    }
     item = mr_arena_zero(&c->items, sizeof *item);
     if (item == NULL) return false;
     item->entry = *entry;
     item->moment = c->moment;
     mr_buffer_init(&key, c->heap);
-    ok = put_sort_key(&key, operator_id, entry);
+    ok = mri_sort_key_put(&key, operator_id, entry);
     if (ok) {
         struct mr_bytes bytes = {key.data, key.size_bytes};
 
@@ -503,7 +318,8 @@ static enum mr_compaction_state read_some(struct mr_compaction *c, struct mr_err
 static bool item_before(const void *left, const void *right)
 {
     const struct item *a = *(struct item *const *)left, *b = *(struct item *const *)right;
-    int order = compare_keys(a->sort_key, a->sort_key_bytes, b->sort_key, b->sort_key_bytes);
+    int order =
+        mri_sort_key_compare(a->sort_key, a->sort_key_bytes, b->sort_key, b->sort_key_bytes);
 
     return order != 0 ? order < 0 : a->moment > b->moment; /* the newest first */
 }
@@ -515,8 +331,8 @@ static bool begin_spill(struct mr_compaction *c)
     c->sorted = mr_alloc_array(c->heap, c->item_count, sizeof(struct item *));
     if (c->sorted == NULL) return false;
     for (struct item *item = c->first; item != NULL; item = item->next) c->sorted[at++] = item;
-    sort(c->sorted, c->item_count, sizeof *c->sorted, item_before);
-    sort_drops(c);
+    mri_sort(c->sorted, c->item_count, sizeof *c->sorted, item_before);
+    mri_drops_sort(&c->drops);
     return output_begin(c, MRI_FILE_RUN);
 }
 
@@ -583,14 +399,14 @@ static bool spill(struct mr_compaction *c)
     for (uint32_t i = 0; i < c->item_count; i++) {
         const struct item *item = c->sorted[i];
 
-        if (last != NULL && compare_keys(last->sort_key, last->sort_key_bytes, item->sort_key,
-                                         item->sort_key_bytes) == 0) {
+        if (last != NULL && mri_sort_key_compare(last->sort_key, last->sort_key_bytes,
+                                                 item->sort_key, item->sort_key_bytes) == 0) {
             continue;
         }
         last = item;
         /* What was dropped later is a removal: older runs and the base may still have the key, but
          * the drop removes it there as well. */
-        if (is_dropped(c, item->operator_id, &item->entry, item->moment)) continue;
+        if (mri_drops_cover(&c->drops, item->operator_id, &item->entry, item->moment)) continue;
         if (!output_entry(c, item->operator_id, &item->entry)) return false;
     }
     if (!output_end(c, &about) || !note_run(c, &about)) return false;
@@ -603,7 +419,7 @@ static bool spill(struct mr_compaction *c)
 static bool input_before(const struct mr_compaction *c, uint32_t left, uint32_t right)
 {
     const struct mr_buffer *a = &c->inputs[left].sort_key, *b = &c->inputs[right].sort_key;
-    int order = compare_keys(a->data, a->size_bytes, b->data, b->size_bytes);
+    int order = mri_sort_key_compare(a->data, a->size_bytes, b->data, b->size_bytes);
 
     return order != 0 ? order < 0 : left > right; /* later inputs are newer */
 }
@@ -668,7 +484,7 @@ static bool begin_merge(struct mr_compaction *c)
             input->walk.epoch = log->manifest.base_epoch;
         }
     }
-    sort_drops(c);
+    mri_drops_sort(&c->drops);
     return true;
 }
 
@@ -699,7 +515,7 @@ static enum mri_read advance(struct mr_compaction *c, uint32_t index, struct mr_
 
             mr_buffer_clear(&input->sort_key);
             if (next == MRI_ENTRY_GOT) {
-                if (!put_sort_key(&input->sort_key, input->reader.operator_id, &input->entry)) {
+                if (!mri_sort_key_put(&input->sort_key, input->reader.operator_id, &input->entry)) {
                     err->status = nomem(err);
                     return MRI_READ_FAILED;
                 }
@@ -733,8 +549,8 @@ static bool next_base_file(struct mr_compaction *c)
 static bool merge_one(struct mr_compaction *c, const struct input *input)
 {
     bool known =
-        c->have_last && compare_keys(c->last_key.data, c->last_key.size_bytes, input->sort_key.data,
-                                     input->sort_key.size_bytes) == 0;
+        c->have_last && mri_sort_key_compare(c->last_key.data, c->last_key.size_bytes,
+                                             input->sort_key.data, input->sort_key.size_bytes) == 0;
     enum mr_entry_kind kind = input->entry.kind;
 
     bool folds = c->stage == STAGE_FOLD; /* removals still matter to what is older */
@@ -745,7 +561,8 @@ static bool merge_one(struct mr_compaction *c, const struct input *input)
         return false;
     c->have_last = true;
     if (!folds && (kind == MR_ENTRY_REMOVE || kind == MR_ENTRY_TIMER_CLEAR)) return true;
-    if (is_dropped(c, input->reader.operator_id, &input->entry, input->moment)) return true;
+    if (mri_drops_cover(&c->drops, input->reader.operator_id, &input->entry, input->moment))
+        return true;
     if (!c->out.open && !output_begin(c, folds ? MRI_FILE_RUN : MRI_FILE_BASE)) return false;
     if (!output_entry(c, input->reader.operator_id, &input->entry)) return false;
     return folds ||
@@ -1036,7 +853,7 @@ enum mr_status mr_compaction_create(struct mr_epoch_log *log, struct mr_compacti
     c->fresh.heap = log->heap;
     mri_queue_init(&c->queue, log->heap, log->disk);
     mr_arena_init(&c->items, log->heap);
-    mr_arena_init(&c->names, log->heap);
+    mri_drops_init(&c->drops, log->heap);
     mr_buffer_init(&c->last_key, log->heap);
     mri_walk_init(&c->walk, log->heap, log->disk, log->dir, &log->manifest, c->epoch);
     c->walk_over = c->epoch == log->manifest.base_epoch;
@@ -1079,12 +896,11 @@ void mr_compaction_destroy(struct mr_compaction *c)
     end_merge(c);
     mr_free(c->heap, c->runs, c->run_count * sizeof *c->runs);
     mr_free(c->heap, c->run_moments, c->run_count * sizeof *c->run_moments);
-    mr_free(c->heap, c->drops, c->drop_room * sizeof *c->drops);
+    mri_drops_fini(&c->drops);
     mr_free(c->heap, c->sorted, c->item_count * sizeof(struct item *));
     output_fini(&c->out);
     mr_buffer_fini(&c->last_key);
     mr_arena_fini(&c->items);
-    mr_arena_fini(&c->names);
     mri_manifest_fini(&c->fresh);
     c->log->compacting = false;
     mr_free(c->heap, c, sizeof *c);

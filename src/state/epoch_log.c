@@ -317,8 +317,8 @@ static enum mr_status fits(const struct mr_epoch_log *log, const char *operator_
     uint64_t size = entry->key.size_bytes + entry->value.size_bytes;
     uint64_t limit = MR_MIN(log->options.segment_bytes / 4, MRI_PAYLOAD_BYTES_MAX / 2);
 
-    if (strlen(operator_id) > MRI_NAME_BYTES_MAX ||
-        strlen(entry->state_name) > MRI_NAME_BYTES_MAX) {
+    if (strlen(operator_id) > MR_ENTRY_NAME_BYTES_MAX ||
+        strlen(entry->state_name) > MR_ENTRY_NAME_BYTES_MAX) {
         return mr_error_set(err, MR_E_LIMIT,
                             "operator '%.40s...': names of operators and states "
                             "are at most 255 bytes long",
@@ -350,6 +350,36 @@ enum mr_status mr_epoch_log_add(struct mr_epoch_log *log, const char *operator_i
     if (log->payload.size_bytes >= MR_MIN(RECORD_BYTES, log->options.segment_bytes / 8)) {
         MR_RET(flush_entries(log, err));
     }
+    log->spoiled = false;
+    return MR_OK;
+}
+
+/* A run that is too long has one entry only: its name is wanted. */
+static enum mr_status run_fits(const struct mr_epoch_log *log, struct mr_bytes run,
+                               struct mr_error *err)
+{
+    struct mri_entry_reader reader;
+    struct mr_entry entry;
+
+    if (run.size_bytes <= log->options.segment_bytes / 4) return MR_OK;
+    mri_entry_reader_init(&reader, run);
+    while (mri_entry_next(&reader, &entry) == MRI_ENTRY_GOT) {
+        MR_RET(fits(log, reader.operator_id, &entry, err));
+    }
+    return MR_OK;
+}
+
+enum mr_status mr_epoch_log_add_run(struct mr_epoch_log *log, struct mr_bytes run,
+                                    uint64_t entry_count, struct mr_error *err)
+{
+    bool spoiled = log->spoiled;
+
+    mr_assert(log->phase == MRI_LOG_FILLING);
+    log->spoiled = true;
+    if (spoiled) return nomem(log, err);
+    MR_RET(run_fits(log, run, err));
+    MR_RET(flush_entries(log, err));
+    MR_RET(mri_log_add_record(log, run, entry_count, err));
     log->spoiled = false;
     return MR_OK;
 }

@@ -72,6 +72,9 @@ enum mr_status mr_epoch_log_begin(struct mr_epoch_log *log, uint64_t epoch, bool
  * a quarter of a segment (MR_E_LIMIT). */
 enum mr_status mr_epoch_log_add(struct mr_epoch_log *log, const char *operator_id,
                                 const struct mr_entry *entry, struct mr_error *err) MR_MUST_USE;
+/* Entries that were encoded elsewhere (state/entry_run.h), some KiB at a time. */
+enum mr_status mr_epoch_log_add_run(struct mr_epoch_log *log, struct mr_bytes run,
+                                    uint64_t entry_count, struct mr_error *err) MR_MUST_USE;
 /* Everything is in: writes the rest and the trailer, and syncs. Answered by poll. */
 enum mr_status mr_epoch_log_commit(struct mr_epoch_log *log, struct mr_error *err) MR_MUST_USE;
 /* Gives the epoch up. Only possible until its trailer was handed to the disk (commit that poll does

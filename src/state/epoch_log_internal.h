@@ -49,7 +49,7 @@ struct mr_epoch_log {
     struct mr_buffer block; /* written next, to block_offset */
     uint64_t block_offset;
     struct mr_buffer payload; /* the ENTRIES record being filled */
-    struct mri_entry_writer writer;
+    struct mr_entry_writer writer;
     struct mr_error broken; /* why */
 
     bool compacting;

@@ -109,64 +109,81 @@ static int64_t zigzag_back(int64_t from, uint64_t coded)
     return (int64_t)((uint64_t)from + (coded >> 1 ^ (coded & 1 ? UINT64_MAX : 0)));
 }
 
-static bool put_byte(struct mr_buffer *out, uint8_t byte)
+static char *write_varint(char *at, uint64_t value)
 {
-    return mr_buffer_put(out, &byte, 1);
+    while (value >= 0x80) {
+        *at++ = (char)(value | 0x80);
+        value >>= 7;
+    }
+    *at++ = (char)value;
+    return at;
 }
 
-/* With its terminator, so that a reader can borrow it. */
-static bool put_name(struct mr_buffer *out, const char *name)
+static char *write_bytes(char *at, const void *data, size_t size_bytes)
 {
-    size_t size = strlen(name) + 1;
-
-    return mr_buffer_put_varint(out, size) && mr_buffer_put(out, name, size);
+    at = write_varint(at, size_bytes);
+    if (size_bytes > 0) memcpy(at, data, size_bytes);
+    return at + size_bytes;
 }
 
-static bool same_context(const struct mri_entry_writer *writer, const char *operator_id,
+static bool same_context(const struct mr_entry_writer *writer, const char *operator_id,
                          const struct mr_entry *entry)
 {
-    return writer->begun && writer->group_first == entry->group_first &&
-           writer->group_end == entry->group_end && strcmp(writer->operator_id, operator_id) == 0 &&
+    if (!writer->begun || writer->group_first != entry->group_first ||
+        writer->group_end != entry->group_end) {
+        return false;
+    }
+    if (writer->operator_at == operator_id && writer->state_at == entry->state_name) return true;
+    return strcmp(writer->operator_id, operator_id) == 0 &&
            strcmp(writer->state_name, entry->state_name) == 0;
 }
 
-static bool put_context(struct mri_entry_writer *writer, struct mr_buffer *out,
-                        const char *operator_id, const struct mr_entry *entry)
+/* Names go with their terminators, so that a reader can borrow them. */
+static char *write_context(struct mr_entry_writer *writer, char *at, const char *operator_id,
+                           const struct mr_entry *entry)
 {
-    mr_assert(strlen(operator_id) <= MRI_NAME_BYTES_MAX);
-    mr_assert(strlen(entry->state_name) <= MRI_NAME_BYTES_MAX);
-    memcpy(writer->operator_id, operator_id, strlen(operator_id) + 1);
-    memcpy(writer->state_name, entry->state_name, strlen(entry->state_name) + 1);
+    size_t operator_bytes = strlen(operator_id) + 1;
+    size_t state_bytes = strlen(entry->state_name) + 1;
+
+    mr_assert(operator_bytes <= sizeof writer->operator_id);
+    mr_assert(state_bytes <= sizeof writer->state_name);
+    memcpy(writer->operator_id, operator_id, operator_bytes);
+    memcpy(writer->state_name, entry->state_name, state_bytes);
+    writer->operator_at = operator_id;
+    writer->state_at = entry->state_name;
     writer->group_first = entry->group_first;
     writer->group_end = entry->group_end;
     writer->ns = 0;
     writer->begun = true;
-    return put_byte(out, ITEM_CONTEXT) && put_name(out, operator_id) &&
-           put_name(out, entry->state_name) && mr_buffer_put_varint(out, entry->group_first) &&
-           mr_buffer_put_varint(out, entry->group_end);
+    *at++ = (char)ITEM_CONTEXT;
+    at = write_bytes(at, operator_id, operator_bytes);
+    at = write_bytes(at, entry->state_name, state_bytes);
+    at = write_varint(at, entry->group_first);
+    return write_varint(at, entry->group_end);
 }
 
-static bool put_bytes(struct mr_buffer *out, struct mr_bytes bytes)
+char *mr_entry_write(struct mr_entry_writer *writer, char *at, const char *operator_id,
+                     const struct mr_entry *entry)
 {
-    return mr_buffer_put_varint(out, bytes.size_bytes) &&
-           (bytes.size_bytes == 0 || mr_buffer_put(out, bytes.data, bytes.size_bytes));
+    if (!same_context(writer, operator_id, entry)) {
+        at = write_context(writer, at, operator_id, entry);
+    }
+    *at++ = (char)((uint32_t)entry->kind + 1);
+    at = write_varint(at, entry->key_group);
+    at = write_varint(at, zigzag(writer->ns, entry->ns));
+    writer->ns = entry->ns;
+    at = write_bytes(at, entry->key.data, entry->key.size_bytes);
+    return write_bytes(at, entry->value.data, entry->value.size_bytes);
 }
 
-bool mri_entry_put(struct mri_entry_writer *writer, struct mr_buffer *out, const char *operator_id,
+bool mri_entry_put(struct mr_entry_writer *writer, struct mr_buffer *out, const char *operator_id,
                    const struct mr_entry *entry)
 {
-    int64_t ns;
-
-    if (!same_context(writer, operator_id, entry) &&
-        !put_context(writer, out, operator_id, entry)) {
-        return false;
-    }
-    ns = writer->ns;
-    writer->ns = entry->ns;
-    return put_byte(out, (uint8_t)((uint32_t)entry->kind + 1)) &&
-           mr_buffer_put_varint(out, entry->key_group) &&
-           mr_buffer_put_varint(out, zigzag(ns, entry->ns)) && put_bytes(out, entry->key) &&
-           put_bytes(out, entry->value);
+    if (!mr_buffer_reserve(out, mr_entry_bytes_max(entry))) return false;
+    writer->operator_at = NULL; /* names may lie where others lay before: compare them whole */
+    out->size_bytes = (size_t)(mr_entry_write(writer, out->data + out->size_bytes, operator_id,
+                                              entry) - out->data);
+    return true;
 }
 
 void mri_entry_reader_init(struct mri_entry_reader *reader, struct mr_bytes payload)
@@ -187,7 +204,7 @@ static bool get_name(struct mr_cursor *in, const char **out)
 {
     uint64_t size;
 
-    if (!mr_cursor_varint(in, &size) || size == 0 || size > MRI_NAME_BYTES_MAX + 1) return false;
+    if (!mr_cursor_varint(in, &size) || size == 0 || size > MR_ENTRY_NAME_BYTES_MAX + 1) return false;
     if (!mr_cursor_take(in, (size_t)size, out)) return false;
     return memchr(*out, 0, (size_t)size) == *out + size - 1;
 }

@@ -15,7 +15,7 @@
 #define MR_STATE_SEGMENT_H
 
 #include "data/rowcodec.h"
-#include "state/store.h"
+#include "state/entry_run.h"
 
 #define MRI_RECORD_HEADER_BYTES 32u
 #define MRI_FORMAT_VERSION      1u
@@ -111,17 +111,8 @@ bool mri_words_get(const struct mri_record *record, void *words, size_t count) M
 
 /* ---- entries ---- */
 
-/* What the entries of a record have in common is said once. Zero it at the start of a record. */
-struct mri_entry_writer {
-    bool begun;
-    char operator_id[256];
-    char state_name[256];
-    uint32_t group_first;
-    uint32_t group_end;
-    int64_t ns;
-};
-#define MRI_NAME_BYTES_MAX 255u
-bool mri_entry_put(struct mri_entry_writer *writer, struct mr_buffer *out, const char *operator_id,
+/* See state/entry_run.h. */
+bool mri_entry_put(struct mr_entry_writer *writer, struct mr_buffer *out, const char *operator_id,
                    const struct mr_entry *entry) MR_MUST_USE;
 
 struct mri_entry_reader {

@@ -108,7 +108,7 @@ MR_TEST(segment, entries_come_back_as_they_were)
     static struct mr_entry entries[COUNT], got;
     static char bytes[COUNT][64];
     const char *operators[COUNT];
-    struct mri_entry_writer writer = {0};
+    struct mr_entry_writer writer = {0};
     struct mri_entry_reader reader;
     struct mr_prng prng;
     struct mr_buffer out;
@@ -150,7 +150,7 @@ MR_TEST(segment, when_entries_are_garbage_then_they_end_as_bad_and_nothing_is_ov
         mri_entry_reader_init(&reader, (struct mr_bytes){bytes, size});
         while (mri_entry_next(&reader, &entry) == MRI_ENTRY_GOT) {
             MR_EXPECT(entry.key.data + entry.key.size_bytes <= bytes + size);
-            MR_EXPECT(strlen(entry.state_name) <= MRI_NAME_BYTES_MAX);
+            MR_EXPECT(strlen(entry.state_name) <= MR_ENTRY_NAME_BYTES_MAX);
         }
         mr_free(mr_test_heap(), bytes, size);
     }
