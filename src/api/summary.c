@@ -105,6 +105,25 @@ static void print_losses(const struct mr_arguments *arguments, const struct mr_s
     }
 }
 
+/* With a state directory: what is safe, and where the next run would go on. */
+static void print_epochs(const struct mr_arguments *arguments, const struct mr_summary *summary,
+                         FILE *out)
+{
+    const char *name = arguments->command->name;
+
+    if (summary->attempts == 0 || mri_argument_common(arguments, MRI_OPTION_STATE_DIR) == NULL) {
+        return;
+    }
+    fprintf(out, "%s: %s%s epochs complete, the last is %s; %s changed, %s written to state\n", name,
+            summary->resumed ? "resumed; " : "", mri_count_text(summary->epochs).text,
+            mri_count_text(summary->last_epoch).text,
+            mri_bytes_text((double)summary->changed_bytes).text,
+            mri_bytes_text((double)summary->written_bytes).text);
+    if (summary->stopped) {
+        fprintf(out, "%s: stopped early; the same command goes on from there\n", name);
+    }
+}
+
 void mri_print_summary(const struct mr_arguments *arguments, const struct mr_summary *summary,
                        bool colour, FILE *out)
 {
@@ -121,5 +140,6 @@ void mri_print_summary(const struct mr_arguments *arguments, const struct mr_sum
             mri_short_text(per_second(summary->rows_in, us)).text,
             mri_bytes_text(per_second(summary->bytes_in, us)).text,
             mri_bytes_text((double)summary->peak_memory_bytes).text);
+    print_epochs(arguments, summary, out);
     print_losses(arguments, summary, colour, out);
 }
