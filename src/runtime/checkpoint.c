@@ -15,6 +15,9 @@
 #define BATCH_ROWS_MAX   (UINT64_C(1) << 24)
 /* Base files are written anew when replay would read this many times as much. */
 #define COMPACTION_RATIO 2u
+/* State in so much memory is rather sealed whole now and then than merged on disk. */
+#define WHOLE_BYTES ((size_t)128 * 1024 * 1024)
+#define WHOLE_RATIO 4u
 
 enum append_phase { APPEND_NONE, APPEND_ENTRIES, APPEND_SYNC };
 
@@ -31,7 +34,7 @@ struct mr_checkpoint {
     bool job_finished; /* by an earlier attempt */
     struct mr_job_state job; /* sealed with every epoch */
     int64_t batch_us;  /* micro-batch: when its rows were let in */
-    bool full;         /* the next epoch stands alone */
+    bool full;         /* the epoch that is appended next stands alone */
     bool over;
     bool started;
     struct mr_ptime now;
@@ -438,6 +441,23 @@ static enum mr_status append_some(struct mr_checkpoint *cp, struct mr_error *err
     return mr_epoch_log_commit(cp->log, err);
 }
 
+static bool is_small(const struct mr_checkpoint *cp)
+{
+    return atomic_load_explicit(&cp->runner->operators.used_bytes, memory_order_relaxed) <=
+           WHOLE_BYTES;
+}
+
+/* Small state: instead of merging files, the next epoch is sealed whole and stands alone. Nothing of
+ * that epoch has begun: it goes in after the one before was reported as complete. */
+static void ask_for_whole(struct mr_checkpoint *cp)
+{
+    if (cp->full || cp->compaction != NULL || !is_small(cp)) return;
+    if (mr_epoch_log_can_cut(cp->log)) return; /* is about to be done */
+    if (!mr_epoch_log_wants_compaction(cp->log, WHOLE_RATIO)) return;
+    cp->full = true;
+    atomic_store_explicit(&cp->signals->full, cp->epoch + 1, memory_order_release);
+}
+
 static void appended(struct mr_checkpoint *cp)
 {
     mr_assert(mr_epoch_log_last(cp->log) == cp->epoch);
@@ -450,6 +470,7 @@ static void appended(struct mr_checkpoint *cp)
     atomic_store(&cp->stat_last, cp->epoch);
     atomic_store(&cp->stat_written, mr_epoch_log_written_bytes(cp->log));
     atomic_store_explicit(&cp->signals->complete, cp->epoch, memory_order_release); /* (2) */
+    ask_for_whole(cp);
     tell(cp, (struct mr_epoch_event){
                  .kind = MR_EPOCH_ON_APPENDED, .epoch = cp->epoch, .status = MR_OK});
 }
@@ -510,7 +531,10 @@ static bool compact_some(struct mr_checkpoint *cp)
 
     if (cp->log == NULL || cp->phase != APPEND_NONE) return false;
     if (cp->compaction == NULL) {
-        if (!mr_epoch_log_wants_compaction(cp->log, COMPACTION_RATIO)) return false;
+        if (!mr_epoch_log_can_cut(cp->log) &&
+            (is_small(cp) || !mr_epoch_log_wants_compaction(cp->log, COMPACTION_RATIO))) {
+            return false;
+        }
         if (mr_compaction_create(cp->log, &cp->compaction, &err) != MR_OK) return false;
     }
     switch (mr_compaction_step(cp->compaction, &err)) {

@@ -71,6 +71,18 @@ static struct mr_seal_run *reserve(struct mr_seal *seal, size_t size)
     return run;
 }
 
+static bool names_too_long(const struct mr_seal *seal, const char *operator_id,
+                           const char *state_name)
+{
+    const struct mr_entry_writer *writer = &seal->writer;
+
+    if (writer->begun && writer->operator_at == operator_id && writer->state_at == state_name) {
+        return false;
+    }
+    return strlen(operator_id) > MR_ENTRY_NAME_BYTES_MAX ||
+           strlen(state_name) > MR_ENTRY_NAME_BYTES_MAX;
+}
+
 enum mr_status mr_seal_add(struct mr_seal *seal, const char *operator_id,
                            const struct mr_entry *entry, struct mr_error *err)
 {
@@ -83,8 +95,7 @@ enum mr_status mr_seal_add(struct mr_seal *seal, const char *operator_id,
                             "more (--memory), or make epochs shorter (--epoch)",
                             (unsigned long long)(seal->bytes >> 20));
     }
-    if (strlen(operator_id) > MR_ENTRY_NAME_BYTES_MAX ||
-        strlen(entry->state_name) > MR_ENTRY_NAME_BYTES_MAX) {
+    if (names_too_long(seal, operator_id, entry->state_name)) {
         return mr_error_set(err, MR_E_LIMIT,
                             "operator '%.40s...': names of operators and states are at most %u "
                             "bytes long", operator_id, MR_ENTRY_NAME_BYTES_MAX);

@@ -20,6 +20,7 @@ struct mr_epoch_signals {
     MR_ALIGNED(MR_CACHE_LINE) _Atomic uint64_t inject; /* sources send the barrier of this epoch */
     _Atomic uint64_t complete;                         /* for good */
     _Atomic uint64_t commit;                           /* sinks make it visible; <= complete */
+    _Atomic uint64_t full;       /* the seal of this epoch stands alone; 0: none is asked for */
     _Atomic uint64_t gate;       /* micro-batch: rows of this epoch may be read */
     _Atomic uint64_t batch_rows; /* ... so many of each lane; stored before gate */
     _Atomic bool finished;       /* nothing more will be asked */

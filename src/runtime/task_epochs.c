@@ -22,6 +22,7 @@ static void begin_seal(struct mr_task_epochs *epochs, uint64_t epoch)
 {
     mr_assert(epoch > epochs->sealed); /* (1) */
     epochs->sealing = epoch;
+    epochs->full |= mr_signal(&epochs->signals->full) == epoch;
     if (mr_signal(&epochs->signals->complete) >= epochs->sealed) mr_seal_clear(&epochs->seal);
 }
 

@@ -674,6 +674,11 @@ static void adopt(struct mr_compaction *c)
     log->meta = c->after;
     if (log->full_epoch <= c->epoch) log->full_epoch = 0;
     log->replay_bytes -= c->replay_bytes;
+    if (log->cut.epoch <= c->epoch) {
+        log->cut.epoch = 0;
+    } else {
+        log->cut.replay_bytes -= c->replay_bytes;
+    }
     put_drops(c, &old);
     mri_manifest_fini(&old);
 }
@@ -831,6 +836,17 @@ enum mr_compaction_state mr_compaction_step(struct mr_compaction *c, struct mr_e
     return step_stage(c, err);
 }
 
+/* The state at the end of the epoch before the one that stands alone is never asked for: the new
+ * manifest has no base files, and its chain begins there. */
+static void cut_only(struct mr_compaction *c)
+{
+    c->epoch = c->log->cut.epoch;
+    c->place = c->log->cut.place;
+    c->replay_bytes = c->log->cut.replay_bytes;
+    c->walk_over = true;
+    c->stage = STAGE_MANIFEST;
+}
+
 enum mr_status mr_compaction_create(struct mr_epoch_log *log, struct mr_compaction **out,
                                     struct mr_error *err)
 {
@@ -857,6 +873,7 @@ enum mr_status mr_compaction_create(struct mr_epoch_log *log, struct mr_compacti
     mr_buffer_init(&c->last_key, log->heap);
     mri_walk_init(&c->walk, log->heap, log->disk, log->dir, &log->manifest, c->epoch);
     c->walk_over = c->epoch == log->manifest.base_epoch;
+    if (mr_epoch_log_can_cut(log)) cut_only(c);
     log->compacting = true;
     *out = c;
     return MR_OK;
@@ -906,6 +923,11 @@ void mr_compaction_destroy(struct mr_compaction *c)
     mr_free(c->heap, c, sizeof *c);
 }
 
+bool mr_epoch_log_can_cut(const struct mr_epoch_log *log)
+{
+    return !log->compacting && log->cut.epoch > log->manifest.base_epoch;
+}
+
 bool mr_epoch_log_wants_compaction(const struct mr_epoch_log *log, uint32_t ratio)
 {
     uint64_t live = log->options.segment_bytes; /* below one segment it is not worth it */
@@ -914,5 +936,6 @@ bool mr_epoch_log_wants_compaction(const struct mr_epoch_log *log, uint32_t rati
     for (uint32_t i = 0; i < log->manifest.base_count; i++) {
         live += log->manifest.bases[i].size_bytes;
     }
+    if (log->full_epoch > log->manifest.base_epoch) live = log->options.segment_bytes + log->full_bytes;
     return log->replay_bytes / MR_MAX(ratio, 1) > live || log->manifest.chain_count > 16;
 }

@@ -22,6 +22,15 @@ static void compact_all(void)
     MR_EXPECT_EQ_UINT(rig.compacted, before + 1);
 }
 
+/* Segment files that are not waiting to be used again. */
+static uint32_t segments_in_force(void)
+{
+    uint32_t count = count_files("seg-");
+
+    for (uint32_t i = 0; i < MRI_REUSE_MAX; i++) count -= rig.log->reuse[i] != 0;
+    return count;
+}
+
 MR_TEST(compaction, afterwards_the_state_is_the_same_and_old_files_are_gone)
 {
     for (uint64_t seed = 1; seed <= 30; seed++) {
@@ -29,10 +38,12 @@ MR_TEST(compaction, afterwards_the_state_is_the_same_and_old_files_are_gone)
         rig.disk.short_transfers = seed % 2 == 0;
         rig.disk.late = seed % 3 == 0;
         MR_EXPECT_OK(rig_run(&rig, 15), &rig.err);
+        compact_all(); /* behind an epoch that stands alone it only cuts off what is before */
+        MR_EXPECT(!mr_epoch_log_can_cut(rig.log));
         compact_all();
         MR_EXPECT_EQ_UINT(count_files("/run-"), 0);
         MR_EXPECT_EQ_UINT(count_files("manifest-"), 1);
-        MR_EXPECT(count_files("seg-") <= 4); /* the current, the next, two for reuse */
+        MR_EXPECT(segments_in_force() <= 2); /* the current and the next */
         rig_stop(&rig);
         MR_EXPECT_OK(rig_start(&rig), &rig.err);
         MR_EXPECT_OK(rig_run(&rig, 25), &rig.err);

@@ -120,8 +120,8 @@ static uint64_t take_reusable(struct mr_epoch_log *log)
 {
     uint64_t number = log->reuse[0];
 
-    log->reuse[0] = log->reuse[1];
-    log->reuse[1] = 0;
+    memmove(log->reuse, log->reuse + 1, sizeof log->reuse - sizeof log->reuse[0]);
+    log->reuse[MRI_REUSE_MAX - 1] = 0;
     return number;
 }
 
@@ -528,8 +528,13 @@ static void forget_segments(struct mr_epoch_log *log)
 
 static void epoch_is_complete(struct mr_epoch_log *log)
 {
+    if (log->begin.flags & MRI_EPOCH_FULL) {
+        log->cut = (struct mri_cut){
+            .epoch = log->last_epoch, .place = log->end, .replay_bytes = log->replay_bytes};
+        log->full_epoch = log->begin.epoch;
+        log->full_bytes = log->byte_count;
+    }
     log->last_epoch = log->begin.epoch;
-    if (log->begin.flags & MRI_EPOCH_FULL) log->full_epoch = log->last_epoch;
     log->end = (struct mri_place){log->current->number, log->at};
     log->replay_bytes += log->byte_count;
     log->phase = MRI_LOG_REST;

@@ -99,6 +99,9 @@ void mr_epoch_log_check(const struct mr_epoch_log *log);
 /* The bytes that recovery would read beyond the base files exceed `ratio` times those, or there
  * are many attempts to go through. */
 bool mr_epoch_log_wants_compaction(const struct mr_epoch_log *log, uint32_t ratio);
+/* An epoch that stands alone is complete: a compaction has nothing to merge, it only cuts off what
+ * lies before. The cheap way where the state is small enough to be sealed whole. */
+bool mr_epoch_log_can_cut(const struct mr_epoch_log *log);
 
 struct mr_compaction;
 /* Merges base files and all epochs complete now into new base files, switches the manifest, removes

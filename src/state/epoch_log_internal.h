@@ -11,11 +11,21 @@
 #include "state/epoch_log.h"
 #include "state/log_walk.h"
 
+/* Old segments kept to be written again: making one costs as much as filling it. */
+#define MRI_REUSE_MAX 32u
+
 /* A segment of this attempt that is written to, or prepared for it. */
 struct mri_segment_file {
     uint64_t number;
     struct mri_file file; /* ready: durable, with its head */
     struct mri_segment_file *next;
+};
+
+/* All before an epoch that stands alone: the epoch before it, where that one ended, its replay. */
+struct mri_cut {
+    uint64_t epoch; /* 0: nothing to cut off */
+    struct mri_place place;
+    uint64_t replay_bytes;
 };
 
 enum mri_log_phase { MRI_LOG_REST, MRI_LOG_FILLING, MRI_LOG_COMMITTING, MRI_LOG_BROKEN };
@@ -32,11 +42,13 @@ struct mr_epoch_log {
     struct mri_queue prepare;
     struct mri_segment_file *first; /* holds `end` */
     struct mri_segment_file *current;
-    uint64_t reuse[2];    /* numbers of old segments of this fence; 0: none */
+    uint64_t reuse[MRI_REUSE_MAX]; /* numbers of old segments of this fence, in order; 0: none */
     struct mri_place end; /* behind the last complete epoch */
     uint64_t last_epoch;
     uint64_t full_epoch;   /* the last one that stands alone; 0: none in the log */
+    uint64_t full_bytes;   /* its size, if this attempt wrote it */
     uint64_t replay_bytes; /* in the chains */
+    struct mri_cut cut;    /* what the last epoch that stands alone made superfluous */
 
     enum mri_log_phase phase;
     bool spoiled; /* an add failed */

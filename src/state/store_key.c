@@ -212,11 +212,19 @@ void mri_image_column(const struct mri_key_shape *shape, const uint64_t *image,
     }
 }
 
+/* The usual key: one 64-bit integer that is not null. */
+static bool is_one_int64(const struct mri_key_shape *shape, const uint64_t *image)
+{
+    return shape->kind == MRI_KEY_WORD && shape->columns[0].layout == MR_LAYOUT_I64 &&
+           !is_null(image, 0);
+}
+
 uint64_t mri_image_hash(const struct mri_key_shape *shape, const uint64_t *image,
                         const char *const *chunks)
 {
     uint64_t hash = 0; /* of the global key */
 
+    if (is_one_int64(shape, image)) return mr_hash_int64((int64_t)image[shape->columns[0].word]);
     for (uint32_t i = 0; i < shape->column_count; i++) {
         struct mr_column column;
 
@@ -250,9 +258,24 @@ int mri_image_compare(const struct mri_key_shape *shape, const uint64_t *left,
 
 /* ---- key form ---- */
 
+/* Key form of it, as mr_key_encode gives it: 1, then big endian with the sign turned. */
+static bool encode_int64(uint64_t value, struct mr_buffer *out)
+{
+    uint64_t big_endian = __builtin_bswap64(value ^ UINT64_C(1) << 63);
+    char *at;
+
+    if (!mr_buffer_reserve(out, 9)) return false;
+    at = out->data + out->size_bytes;
+    at[0] = 1;
+    memcpy(at + 1, &big_endian, 8);
+    out->size_bytes += 9;
+    return true;
+}
+
 bool mri_image_encode(const struct mri_key_shape *shape, const uint64_t *image,
                       const char *const *chunks, struct mr_buffer *out)
 {
+    if (is_one_int64(shape, image)) return encode_int64(image[shape->columns[0].word], out);
     for (uint32_t i = 0; i < shape->column_count; i++) {
         struct mr_column column;
 

@@ -36,13 +36,17 @@ static struct mr_bytes bytes_of(const struct mr_buffer *buffer)
     return (struct mr_bytes){buffer->data, buffer->size_bytes};
 }
 
-static bool encode_slot(struct seal *seal, struct mr_table *table, uint32_t slot)
+static bool encode_slot(struct seal *seal, struct mr_table *table, uint32_t slot,
+                        struct mr_bytes *out)
 {
     const struct mr_slot_ops *ops = &mri_state_of(table)->ops;
     const char *record = mri_record(table, slot);
 
-    if (ops->encode != NULL) return ops->encode(ops->self, record, &seal->value);
-    return mr_buffer_put(&seal->value, record, table->slot_bytes);
+    *out = (struct mr_bytes){record, table->slot_bytes};
+    if (ops->encode == NULL) return true;
+    if (!ops->encode(ops->self, record, &seal->value)) return false;
+    *out = bytes_of(&seal->value);
+    return true;
 }
 
 static enum mr_status seal_slot(struct seal *seal, struct mr_table *table, uint32_t slot,
@@ -63,8 +67,7 @@ static enum mr_status seal_slot(struct seal *seal, struct mr_table *table, uint3
     }
     entry.key = bytes_of(&seal->key);
     if (kind == MR_ENTRY_PUT) {
-        if (!encode_slot(seal, table, slot)) return nomem(seal->store, err);
-        entry.value = bytes_of(&seal->value);
+        if (!encode_slot(seal, table, slot, &entry.value)) return nomem(seal->store, err);
     }
     return yield_entry(seal, &entry, err);
 }
@@ -83,6 +86,21 @@ static enum mr_status seal_removals(struct seal *seal, struct mr_table *table, s
     return MR_OK;
 }
 
+#define AHEAD_WORDS 4u
+
+/* Changed slots lie far apart: each is a line that is not in the cache. */
+static void fetch_word(const struct mr_table *table, const uint64_t *bits, size_t word)
+{
+    if (word >= mr_bits_words(table->end)) return;
+    for (uint64_t left = bits[word]; left != 0; left &= left - 1) {
+        uint32_t slot = (uint32_t)(word * 64 + (size_t)__builtin_ctzll(left));
+        const char *record = mri_record(table, slot);
+
+        __builtin_prefetch(record);
+        __builtin_prefetch(record + table->stride_bytes - 1);
+    }
+}
+
 static enum mr_status seal_table(struct seal *seal, struct mr_table *table, struct mr_error *err)
 {
     const uint64_t *bits = seal->full ? table->live : table->dirty;
@@ -91,9 +109,14 @@ static enum mr_status seal_table(struct seal *seal, struct mr_table *table, stru
         if (!table->changed) return MR_OK;
         MR_RET(seal_removals(seal, table, err));
     }
-    for (size_t slot = mr_bits_next(bits, table->end, 0); slot < table->end;
-         slot = mr_bits_next(bits, table->end, slot + 1)) {
-        MR_RET(seal_slot(seal, table, (uint32_t)slot, MR_ENTRY_PUT, err));
+    for (size_t word = 0; word < AHEAD_WORDS; word++) fetch_word(table, bits, word);
+    for (size_t word = 0; word < mr_bits_words(table->end); word++) {
+        fetch_word(table, bits, word + AHEAD_WORDS);
+        for (uint64_t left = bits[word]; left != 0; left &= left - 1) {
+            uint32_t slot = (uint32_t)(word * 64 + (size_t)__builtin_ctzll(left));
+
+            MR_RET(seal_slot(seal, table, slot, MR_ENTRY_PUT, err));
+        }
     }
     return MR_OK;
 }

@@ -74,6 +74,7 @@ static enum mr_status lay_out(struct mri_accs *accs, const struct mr_plan_op *pl
                               struct mr_error *err)
 {
     uint32_t offset = 0;
+    uint32_t plain_bytes = 0; /* of accumulators without pointers inside */
 
     for (uint32_t i = 0; i < accs->count; i++) {
         struct mri_acc *acc = &accs->accs[i];
@@ -92,9 +93,11 @@ static enum mr_status lay_out(struct mri_accs *accs, const struct mr_plan_op *pl
         accs->has_blobs = accs->has_blobs || has_blob(acc);
         accs->has_decimal_sum = accs->has_decimal_sum || acc->form == MRI_ACC_SUM_DECIMAL;
         acc->offset = offset;
+        if (acc->form != MRI_ACC_SUM_FLOAT && !has_blob(acc)) plain_bytes += bytes_of(acc);
         offset = align_up(offset + bytes_of(acc), 8);
     }
     accs->slot_bytes = align_up(MR_MAX(offset, 8u), accs->has_user ? SLOT_ALIGN : 8u);
+    accs->as_bytes = plain_bytes == accs->slot_bytes;
     if (accs->slot_bytes > MRI_SLOT_BYTES_MAX) {
         return mr_error_set(err, MR_E_LIMIT,
                             "operator '%s': its %u aggregates need %u bytes per key, more than %u; "
@@ -314,6 +317,7 @@ static bool encode_one(const struct mri_acc *acc, const char *at, struct mr_buff
 
 bool mri_accs_encode(const struct mri_accs *accs, const void *slot, struct mr_buffer *out)
 {
+    if (accs->as_bytes) return mr_buffer_put(out, slot, accs->slot_bytes);
     for (uint32_t i = 0; i < accs->count; i++) {
         const struct mri_acc *acc = &accs->accs[i];
 

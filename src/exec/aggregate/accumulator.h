@@ -64,6 +64,7 @@ struct mri_accs {
     bool has_blobs;
     bool has_user;
     bool has_decimal_sum;
+    bool as_bytes;       /* stored as its bytes lie in the slot */
     char *trash;         /* a slot for rows that a user's function refused */
 };
 
