@@ -14,7 +14,8 @@ from harness import HEADER, JANUARY, Case
 
 JOBS = ["flights", "rotations", "wordcount"]
 COMMON = ["input", "rate", "output", "output-format", "mode", "workers", "memory", "on-error",
-          "late", "explain", "metrics-json", "quiet", "help"]
+          "late", "state-dir", "guarantee", "epoch", "commit", "durability", "roll", "restarts",
+          "fresh", "takeover", "allow-dropped-state", "explain", "metrics-json", "quiet", "help"]
 
 
 class Usage(Case):
