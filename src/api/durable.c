@@ -2,11 +2,16 @@
 
 #include "base/status.h"
 #include "runtime/sink_operator.h"
+#include "state/job_file.h"
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PAUSE_MIN_US (100 * MR_MILLISECOND)
 #define PAUSE_MAX_US (10 * MR_SECOND)
+#define TAKEOVER_TRIES    50u
+#define TAKEOVER_PAUSE_US (20 * MR_MILLISECOND)
+#define TAKEOVER_WAIT_US  (10 * MR_SECOND)
 
 /* ---- promises ---- */
 
@@ -92,26 +97,157 @@ enum mr_status mri_guarantee_check(struct mr_job *job, struct mr_error *err)
     return check_sinks(job, err);
 }
 
+static void wait_us(const struct mr_job *job, int64_t us)
+{
+    const struct timespec piece = {0, 10000000};
+
+    for (int64_t waited = 0; waited < us && !atomic_load(&job->cancelled);
+         waited += piece.tv_nsec / 1000) {
+        (void)nanosleep(&piece, NULL);
+    }
+}
+
 /* ---- the directory ---- */
+
+/* A simulated process crashes in the simulator's way. */
+static void open_crash_note(struct mri_durable *durable)
+{
+    struct mr_job *job = durable->job;
+
+    if (job->hooks != NULL && job->hooks->drive != NULL) return;
+    mri_crash_note_open(&durable->crash, job->options.state_dir);
+    if (durable->crash.poison && job->source_count > 1) durable->crash.poison = false;
+    if (durable->crash.rows == 0) return;
+    mri_notify(job, "the process crashed in an earlier run: reading at most %llu rows at a time to "
+                    "find the record that does it",
+               (unsigned long long)durable->crash.rows);
+}
+
+/* Takes the lock; with --takeover from a process that has it. */
+static enum mr_status take_lock(struct mri_durable *durable, struct mr_error *err)
+{
+    struct mr_job *job = durable->job;
+    const struct mr_process_id self = {.pid = mr_posix_pid(), .started_us = mr_posix_started_us()};
+    struct mr_process_id other;
+    enum mr_status st = MR_E_BUSY;
+
+    for (uint32_t try = 0; try < TAKEOVER_TRIES && st == MR_E_BUSY; try++) {
+        st = mr_holder_take(&durable->holder, job->heap, durable->disk, job->options.state_dir, &self,
+                            &other, err);
+        if (st != MR_E_BUSY || !job->options.takeover) return st;
+        if (other.pid == 0) { /* it has the lock, but has not written who it is */
+            wait_us(job, TAKEOVER_PAUSE_US);
+            continue;
+        }
+        mri_notify(job, "ending process %llu, which holds %s", (unsigned long long)other.pid,
+                   job->options.state_dir);
+        MR_RET(mr_posix_end_process(other.pid, other.started_us, TAKEOVER_WAIT_US, err));
+    }
+    return st;
+}
+
+/* --fresh. Output that an earlier run committed would stand beside that of the new one, or be replaced
+ * by it: that is for the user to decide. */
+static enum mr_status forget(struct mri_durable *durable, struct mr_error *err)
+{
+    struct mr_job *job = durable->job;
+
+    for (uint32_t i = 0; i < job->sink_count; i++) {
+        const char *path = job->sink_files[i];
+
+        if (path == NULL || access(path, F_OK) != 0) continue;
+        return mr_error_set(err, MR_E_PIPELINE,
+                            "--fresh: %s exists, and may hold what an earlier run committed; move or "
+                            "remove it first",
+                            path);
+    }
+    return mr_holder_clear(&durable->holder, job->heap, job->options.state_dir, err);
+}
+
+/* What the state depends on: the lines of JOB. */
+static void describe_operator(const struct mr_node *node, struct mr_text *out)
+{
+    struct mr_text about;
+
+    mr_text_format(out, "operator %s %s", node->id, mr_node_kind_name(node->kind));
+    mr_text_init(&about, out->heap, 0);
+    if (node->kind == MR_NODE_SINK) {
+        mri_describe(NULL, node, &about);
+    } else if (node->kind == MR_NODE_AGGREGATE || node->kind == MR_NODE_TOP) {
+        mr_node_print(node, &about);
+    }
+    for (const char *at = mr_text_get(&about); at != NULL && *at != '\0'; at++) {
+        if (at == mr_text_get(&about)) mr_text_add_char(out, ' ');
+        mr_text_add_char(out, *at == '\n' ? ' ' : *at);
+    }
+    mr_text_fini(&about);
+    mr_text_add_char(out, '\n');
+}
+
+static void describe_job(const struct mr_job *job, const struct mr_plan *plan,
+                         const struct mr_input *inputs, uint32_t input_count, struct mr_text *out)
+{
+    mr_text_format(out, MR_JOB_FILE_HEAD "name %s\ngroups %u\n", job->name,
+                   plan->options.key_group_count);
+    for (uint32_t i = 0; i < job->model->node_count; i++) {
+        describe_operator(job->model->nodes[i], out);
+    }
+    for (uint32_t i = 0; i < input_count; i++) {
+        for (uint32_t s = 0; s < inputs[i].splits.count; s++) {
+            const struct mr_split *split = &inputs[i].splits.splits[s];
+
+            mr_text_format(out, "input %s %llu+%llu %s\n", inputs[i].node->id,
+                           (unsigned long long)split->offset_bytes,
+                           (unsigned long long)split->size_bytes, split->name);
+        }
+    }
+}
+
+static enum mr_status check_job(struct mri_durable *durable, const struct mr_plan *plan,
+                                const struct mr_input *inputs, uint32_t input_count,
+                                struct mr_error *err)
+{
+    struct mr_job *job = durable->job;
+    struct mr_job_file_options options = {.dir = job->options.state_dir,
+                                          .allow_dropped = job->options.allow_dropped_state};
+    struct mr_text lines;
+    enum mr_status st;
+    bool fresh;
+
+    mr_text_init(&lines, job->heap, 0);
+    describe_job(job, plan, inputs, input_count, &lines);
+    st = mr_text_status(&lines);
+    if (st != MR_OK) {
+        st = mr_error_nomem(err, "the description of a job", 4096);
+    } else {
+        options.lines = mr_text_get(&lines);
+        st = mr_job_file_check(job->heap, durable->disk, &options, &fresh, err);
+        if (st == MR_OK && fresh) st = mr_job_file_write(job->heap, durable->disk, &options, err);
+    }
+    mr_text_fini(&lines);
+    return st;
+}
 
 enum mr_status mri_durable_open(struct mri_durable *durable, struct mr_job *job,
                                 struct mr_disk *disk, const struct mr_plan *plan,
                                 const struct mr_input *inputs, uint32_t input_count,
                                 struct mr_error *err)
 {
-    (void)plan;
-    (void)inputs;
-    (void)input_count;
-    (void)err;
-    *durable = (struct mri_durable){.job = NULL};
+    *durable = (struct mri_durable){.crash = {.file = -1}, .holder = {.file = MR_FILE_NONE}};
     if (job->options.state_dir == NULL) return MR_OK;
     durable->job = job;
     durable->disk = disk;
+    MR_RET(take_lock(durable, err));
+    if (job->options.fresh) MR_RET(forget(durable, err));
+    MR_RET(check_job(durable, plan, inputs, input_count, err));
+    open_crash_note(durable);
     return MR_OK;
 }
 
 void mri_durable_close(struct mri_durable *durable)
 {
+    if (durable->job != NULL) mri_crash_note_close(&durable->crash);
+    if (durable->job != NULL) mr_holder_release(&durable->holder);
     *durable = (struct mri_durable){.job = NULL};
 }
 
@@ -127,16 +263,6 @@ static bool worth_another(enum mr_status status)
     case MR_CLASS_NONE: break;
     }
     return false;
-}
-
-static void wait_us(const struct mr_job *job, int64_t us)
-{
-    const struct timespec piece = {0, 10000000};
-
-    for (int64_t waited = 0; waited < us && !atomic_load(&job->cancelled);
-         waited += piece.tv_nsec / 1000) {
-        (void)nanosleep(&piece, NULL);
-    }
 }
 
 bool mri_durable_again(struct mri_durable *durable, enum mr_status status, uint32_t attempts,

@@ -12,14 +12,17 @@
 #ifndef MR_API_DURABLE_H
 #define MR_API_DURABLE_H
 
+#include "crash_note.h"
 #include "job_internal.h"
+#include "state/holder.h"
 
 #define MRI_EPOCH_US (100 * MR_MILLISECOND)
 
 struct mri_durable {
     struct mr_job *job; /* NULL: not open, or no state directory */
     struct mr_disk *disk;
-    struct mr_state_dir *dir;
+    struct mr_holder holder;
+    struct mri_crash_note crash;
 };
 
 /* Before planning: the guarantee that was asked for can be kept, or the user is told. */

@@ -346,6 +346,10 @@ static enum mr_status open_checkpoint(struct run *run, bool *out_nothing, struct
         .ordered = options->commit == MR_COMMIT_MICRO_BATCH,
         .allow_dropped_state = options->allow_dropped_state,
         .segment_bytes = hooks_of(run->job).segment_bytes,
+        .careful_rows = out->attempts == 1 ? run->durable.crash.rows : 0,
+        .poison = run->durable.crash.poison,
+        .note = mri_crash_note_batch,
+        .note_self = &run->durable.crash,
     };
 
     *out_nothing = false;

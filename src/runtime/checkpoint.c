@@ -13,6 +13,10 @@
 /* Rows per lane of the first micro-batch; later ones follow the time that batches take. */
 #define BATCH_ROWS_FIRST 1024u
 #define BATCH_ROWS_MAX   (UINT64_C(1) << 24)
+/* A search for a record that ends the process: batches of this many rows at most, twice as many after
+ * so many that went well. */
+#define CAREFUL_ROWS_MAX 65536u
+#define CAREFUL_BATCHES  3u
 /* Base files are written anew when replay would read this many times as much. */
 #define COMPACTION_RATIO 2u
 /* State in so much memory is rather sealed whole now and then than merged on disk. */
@@ -33,6 +37,8 @@ struct mr_checkpoint {
     uint64_t restored;
     bool job_finished; /* by an earlier attempt */
     struct mr_job_state job; /* sealed with every epoch */
+    uint64_t careful_rows; /* rows let in at a time while a record is looked for; 0: no search */
+    uint32_t careful_good; /* batches of this size that went well */
     int64_t batch_us;  /* micro-batch: when its rows were let in */
     bool full;         /* the epoch that is appended next stands alone */
     bool over;
@@ -68,15 +74,26 @@ static struct mr_epoch_log_options log_options(const struct mr_checkpoint *cp)
                                          .segment_bytes = cp->options.segment_bytes};
 }
 
-/* Micro-batches: the rows of the next epoch may be read now. Stored with the epoch before it, or the
- * first number, which is a constant: a replay reads the same. */
+/* Micro-batches: the rows of the next epoch may be read now. Their number was stored with the epoch
+ * before, or is the first, which is a constant: a replay reads the same. */
 static void open_gate(struct mr_checkpoint *cp)
 {
-    if (!cp->options.ordered) return;
+    uint64_t rows = cp->careful_rows != 0 ? cp->careful_rows : cp->job.batch_rows;
+
+    if (cp->runner->lane_count == 0) return;
+    if (cp->careful_rows != 0) cp->options.note(cp->options.note_self, rows);
     cp->batch_us = cp->now.us;
-    atomic_store(&cp->signals->batch_rows, cp->job.batch_rows);
+    atomic_store(&cp->signals->batch_rows, rows);
     atomic_store_explicit(&cp->signals->gate, mr_signal(&cp->signals->complete) + 1,
                           memory_order_release);
+}
+
+/* A batch went well. The record is in one of the next two of this size, or there is none. */
+static void count_careful(struct mr_checkpoint *cp)
+{
+    if (cp->careful_rows == 0 || ++cp->careful_good < CAREFUL_BATCHES) return;
+    cp->careful_good = 0;
+    cp->careful_rows = MR_MIN(2 * cp->careful_rows, (uint64_t)CAREFUL_ROWS_MAX);
 }
 
 /* The next batch shall take about the time of an epoch. */
@@ -126,10 +143,10 @@ static enum mr_status start_machine(struct mr_checkpoint *cp, struct mr_error *e
         .attempt = mr_epoch_log_attempt(cp->log),
         .last_epoch = cp->restored,
         .start = clock->monotonic(clock->self),
-        .epoch_us = cp->options.epoch_us,
+        .epoch_us = cp->careful_rows != 0 ? 0 : cp->options.epoch_us,
         .backoff_min_us = BACKOFF_MIN_US,
         .backoff_max_us = BACKOFF_MAX_US,
-        .ordered = cp->options.ordered,
+        .ordered = cp->runner->lane_count != 0,
     };
 
     cp->now = cp->wake = config.start;
@@ -147,6 +164,11 @@ static void take_job_state(struct mr_checkpoint *cp, struct mr_job_state job)
     if (job.batch_rows == 0) job.batch_rows = BATCH_ROWS_FIRST;
     cp->job = job;
     if (cp->options.ordered) cp->runner->lane_count = job.lane_count;
+    cp->careful_rows = cp->options.careful_rows;
+    if (cp->careful_rows != 0) {
+        cp->runner->lane_count = 1;
+        cp->runner->poison = cp->options.poison;
+    }
 }
 
 static enum mr_status restore(struct mr_checkpoint *cp, struct mr_error *err)
@@ -328,6 +350,7 @@ static bool hear_commits(struct mr_checkpoint *cp)
         if (mr_signal(&cp->runner->tasks[t].epochs->out.committed) < cp->committing) return false;
     }
     cp->committing = 0;
+    count_careful(cp);
     open_gate(cp);
     tell(cp, event);
     return true;

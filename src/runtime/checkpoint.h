@@ -30,6 +30,12 @@ struct mr_checkpoint_options {
     int64_t epoch_us;  /* floor between two barriers; 0: as fast as they go */
     bool ordered;      /* micro-batch: an epoch begins when the one before is visible */
     bool allow_dropped_state;
+    /* Not 0: a record that ends the process is looked for. At most so many rows are let in at a time,
+     * from one lane; `note` is told before, and 0 when the search is over. */
+    uint64_t careful_rows;
+    bool poison; /* the policy for bad records applies to the next row */
+    void (*note)(void *self, uint64_t rows);
+    void *note_self;
     uint64_t job_hash;      /* see mr_epoch_log_options */
     uint64_t segment_bytes; /* see there; 0: default */
 };

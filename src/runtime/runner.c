@@ -114,7 +114,8 @@ static enum mr_status make_operator(struct mr_runner *runner, struct mr_task *ta
                                           .now = &worker->now,
                                           .stopping = &runner->stopping,
                                           .signals = runner->signals,
-                                          .lane_count = &runner->lane_count};
+                                          .lane_count = &runner->lane_count,
+                                          .poison = &runner->poison};
         options.input = input_of(runner, plan->node, &options.queue);
         return mr_scan_create(&task->context, plan, &options, out, err);
     }

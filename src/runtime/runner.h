@@ -76,6 +76,7 @@ struct mr_runner {
     struct mr_epoch_signals *signals; /* NULL: no epochs */
     struct mr_checkpoint *checkpoint; /* set by mr_checkpoint_open; the coordinator */
     uint64_t fence;                   /* of this attempt, once it is known */
+    bool poison;                      /* see mr_checkpoint_options */
     uint32_t lane_count;              /* micro-batches: see lanes.h; 0: none */
 };
 

@@ -182,6 +182,22 @@ static void note_lane(struct scan *scan, const struct open_reader *open,
     }
 }
 
+/* The row that ended the process, at the place where nothing else was under way. */
+static enum mr_status reject_poison(struct scan *scan, struct mr_batch *batch, struct mr_item *out,
+                                    struct mr_error *err)
+{
+    struct mr_error why;
+    enum mr_status st;
+
+    *scan->options.poison = false;
+    mr_error_set(&why, MR_E_RECORD,
+                 "this record has ended the process: it crashed each time it was worked on");
+    st = mr_policy_bad_row(scan->options.policy, &scan->op, batch, 0, &why, err);
+    if (st != MR_OK) return st;
+    *out = (struct mr_item){.tag = MR_ITEM_TICK, .time_us = scan->options.now->us};
+    return MR_OK;
+}
+
 /* Reads once from one reader; *out_flow as scan_next answers, BLOCKED: try another reader. */
 static enum mr_status read_one(struct scan *scan, uint32_t index, uint32_t rows,
                                struct mr_item *out, enum mr_flow *out_flow, struct mr_error *err)
@@ -203,6 +219,12 @@ static enum mr_status read_one(struct scan *scan, uint32_t index, uint32_t rows,
         batch->origin.split = open->split->ordinal;
         batch->origin.source_id = scan->op.plan->node->ordinal;
         mr_counter_add(scan->op.task->counters, MR_COUNTER_ROWS_IN, batch->row_count);
+        if (*scan->options.poison && batch->row_count == 1) {
+            enum mr_status st = reject_poison(scan, batch, out, err);
+
+            mr_batch_release(batch);
+            return st;
+        }
         *out = (struct mr_item){.tag = MR_ITEM_BATCH, .batch = batch};
     } else if (flow == MR_SOURCE_DONE) {
         scan->announce_close = open->split;
@@ -353,7 +375,7 @@ static enum mr_status scan_next(struct mr_operator *op, struct mr_item *out,
         *out_flow = MR_FLOW_BLOCKED;
         if (scan->laned && !batch_open(scan)) return MR_OK;
         MR_RET(read_some(scan, out, out_flow, err));
-        if (out->tag == MR_ITEM_BATCH) return MR_OK;
+        if (out->tag != 0) return MR_OK;
         if (*out_flow == MR_FLOW_BLOCKED) return MR_OK;
         if (scan->announce_close == NULL) { /* progress without rows: give others a turn */
             *out = (struct mr_item){.tag = MR_ITEM_TICK, .time_us = scan->options.now->us};

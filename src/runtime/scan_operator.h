@@ -31,6 +31,7 @@ struct mr_scan_options {
     const struct mr_ptime *now;         /* the worker's clock of this turn */
     const _Atomic bool *stopping; /* end of input asked for: behave as if every split ended */
     const struct mr_epoch_signals *signals; /* NULL: the job has no epochs */
+    bool *poison; /* the next row has ended the process before: it is rejected; only one lane reads */
     const uint32_t *lane_count; /* 0: no micro-batches; known when everything is restored */
 };
 enum mr_status mr_scan_create(struct mr_task_context *task, const struct mr_plan_op *plan,

@@ -65,6 +65,17 @@ static enum mr_status sync_parent(struct mr_epoch_log *log, struct mr_error *err
     return st;
 }
 
+/* What a run may leave before there is an epoch log. */
+static bool comes_before_meta(const char *name)
+{
+    static const char *const names[] = {"JOB", "JOB.new", "CRASH"};
+
+    for (size_t i = 0; i < MR_COUNT(names); i++) {
+        if (strcmp(name, names[i]) == 0) return true;
+    }
+    return false;
+}
+
 /* Without META the directory must be new: a META that got lost must not look like a fresh start. */
 static enum mr_status check_names(struct mr_epoch_log *log, bool *out_have_meta,
                                   struct mr_error *err)
@@ -80,7 +91,8 @@ static enum mr_status check_names(struct mr_epoch_log *log, bool *out_have_meta,
         enum mri_file_type type = mri_file_parse(request.names[i], &fence, &number);
 
         if (type == MRI_FILE_META) *out_have_meta = true;
-        if (type != MRI_FILE_META && type != MRI_FILE_META_NEW && type != MRI_FILE_LOCK) {
+        if (type != MRI_FILE_META && type != MRI_FILE_META_NEW && type != MRI_FILE_LOCK &&
+            !comes_before_meta(request.names[i])) {
             stranger = request.names[i];
         }
     }

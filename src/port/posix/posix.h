@@ -28,4 +28,12 @@ size_t mr_posix_peak_rss(void);
  * least 1. */
 uint32_t mr_posix_cores(void);
 
+/* This process, for a record of who holds what: its number, and its start since that of the machine. */
+uint64_t mr_posix_pid(void);
+int64_t mr_posix_started_us(void);
+/* Kills the process that has this number and start, and waits for its end; one that has ended is
+ * success. MR_E_ACCESS: not permitted; MR_E_BUSY: not ended after wait_us. */
+enum mr_status mr_posix_end_process(uint64_t pid, int64_t since_us, int64_t wait_us,
+                                    struct mr_error *err) MR_MUST_USE;
+
 #endif
