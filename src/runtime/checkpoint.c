@@ -153,12 +153,19 @@ static enum mr_status start_machine(struct mr_checkpoint *cp, struct mr_error *e
     return mr_epochs_init(&cp->epochs, &cp->arena, &config, err);
 }
 
+static bool is_small(const struct mr_checkpoint *cp)
+{
+    return atomic_load_explicit(&cp->runner->operators.used_bytes, memory_order_relaxed) <=
+           WHOLE_BYTES;
+}
+
 static void take_job_state(struct mr_checkpoint *cp, struct mr_job_state job)
 {
     uint64_t layout = mr_runner_layout(cp->runner);
 
     cp->job_finished = job.finished;
-    cp->full = job.layout != layout;
+    /* Small state is sealed whole at once: what earlier attempts wrote can go. */
+    cp->full = job.layout != layout || is_small(cp);
     job.layout = layout;
     if (job.lane_count == 0) job.lane_count = cp->runner->plan->options.workers;
     if (job.batch_rows == 0) job.batch_rows = BATCH_ROWS_FIRST;
@@ -462,12 +469,6 @@ static enum mr_status append_some(struct mr_checkpoint *cp, struct mr_error *err
     MR_CRASH("C11");
     cp->phase = APPEND_SYNC;
     return mr_epoch_log_commit(cp->log, err);
-}
-
-static bool is_small(const struct mr_checkpoint *cp)
-{
-    return atomic_load_explicit(&cp->runner->operators.used_bytes, memory_order_relaxed) <=
-           WHOLE_BYTES;
 }
 
 /* Small state: instead of merging files, the next epoch is sealed whole and stands alone. Nothing of
