@@ -26,6 +26,7 @@
 #define MILLRACE_MILLRACE_H
 
 #include <millrace/function.h>
+#include <millrace/process.h>
 #include <millrace/types.h>
 
 #ifdef __cplusplus
@@ -86,6 +87,7 @@ struct mr_job_options {
     uint32_t restarts; /* how often an attempt that failed is begun again in this process */
     bool fresh;        /* forget what the directory holds; refused where output was committed */
     bool takeover;     /* end the process that holds the directory */
+    const char *from; /* where there is no epoch yet: begin with the state of this savepoint */
     bool allow_dropped_state; /* stored state of operators that are gone is left out */
     uint64_t roll_bytes; /* a part of a directory of output is complete at this size (0: 128 MiB) */
     int64_t roll_us;     /* or age (0: 60 s) */
@@ -263,10 +265,10 @@ MR_API struct mr_stream *mr_filter_rows(struct mr_stream *in, mr_row_filter_fn f
 /* Rows of all inputs, whose columns must be equal. */
 MR_API struct mr_stream *mr_union(struct mr_stream *const *inputs, uint32_t count);
 
-/* Keys and windows say how the next aggregate groups; they compute nothing themselves. Between them
- * and it only filters and event times may stand: before a project, a function, a union, a sort or
- * a sink they have no effect, which is an error. A second key or window replaces the first. Key
- * columns of the output are named as given. */
+/* Keys and windows say how the next aggregate groups (a process function, see process.h, takes keys
+ * too); they compute nothing themselves. Between them and it only filters and event times may
+ * stand: before a project, a function, a union, a sort or a sink they have no effect, which is an
+ * error. A second key or window replaces the first. Key columns of the output are named as given. */
 MR_API struct mr_stream *mr_key_by(struct mr_stream *in, const struct mr_named *keys,
                                    uint32_t count);
 MR_API struct mr_stream *mr_key_by_columns(struct mr_stream *in, const char *const *names,

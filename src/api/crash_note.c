@@ -33,7 +33,7 @@ static void catch_crashes(int file)
 
     memset(&action, 0, sizeof action);
     action.sa_handler = on_crash;
-    action.sa_flags = SA_RESETHAND;
+    action.sa_flags = (int)SA_RESETHAND;
     sigemptyset(&action.sa_mask);
     marked_file = file;
     for (size_t i = 0; i < MR_COUNT(crash_signals); i++) {

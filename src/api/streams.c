@@ -501,7 +501,8 @@ struct mr_stream *mr_side_output(struct mr_stream *mapped, uint32_t output)
 
     if (!ok(mapped)) return NULL;
     node = mapped->job->model->nodes[mapped->ref.node];
-    if (node->kind != MR_NODE_FUNCTION || output == 0 || output >= node->output_count) {
+    if ((node->kind != MR_NODE_FUNCTION && node->kind != MR_NODE_PROCESS) || output == 0 ||
+        output >= node->output_count) {
         mri_job_invalid(mapped->job, "mr_side_output: '%s' has no side output %u", node->id,
                         output);
         return NULL;

@@ -19,6 +19,7 @@
 #define MR_UNUSED __attribute__((unused))
 #define MR_CACHE_LINE 64
 #define MR_ALIGNED(n) __attribute__((aligned(n)))
+#define MR_VECTOR(bytes) __attribute__((vector_size(bytes))) /* arithmetic on all lanes */
 #define MR_PREFETCH(address) __builtin_prefetch((address), 1, 3)
 #define MR_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MR_CONTAINER(pointer, type, member) \

@@ -38,6 +38,7 @@ enum mr_status mr_emitter_create(const struct mr_emitter_options *options, struc
     mr_assert(options->batch_rows <= MR_BATCH_ROWS_MAX);
     if (group == NULL) return mr_error_nomem(err, options->operator_id, bytes);
     group->options = *options;
+    group->default_time_us = MR_TIME_MIN;
     group->options.hidden_mask &= ~(1u << MR_HIDDEN_TRACKING);
     for (uint32_t i = 0; i < options->output_count; i++) {
         group->created = i + 1;
@@ -93,6 +94,12 @@ void mr_emitter_begin(struct mr_emitter *emitter, struct mr_batch *input, uint32
     mr_assert(input != NULL || row == MR_EMITTER_NO_ROW);
     group->input = input;
     group->row = row;
+    group->default_time_us = MR_TIME_MIN;
+}
+
+void mr_emitter_set_time(struct mr_emitter *emitter, int64_t time_us)
+{
+    emitter->group->default_time_us = time_us;
 }
 
 struct mr_emitter *mr_emitter_side(struct mr_emitter *out, uint32_t output)
@@ -536,6 +543,9 @@ int64_t mri_emitted_hidden(const struct mr_emitter *emitter, enum mr_hidden tag)
     const struct mri_emitter_group *group = emitter->group;
 
     if (tag == MR_HIDDEN_EVENT_TIME && emitter->time_set) return emitter->time_us;
+    if (tag == MR_HIDDEN_EVENT_TIME && group->default_time_us != MR_TIME_MIN) {
+        return group->default_time_us;
+    }
     if (group->input == NULL || group->row == MR_EMITTER_NO_ROW) return mr_hidden_default(tag);
     return mri_hidden_value(group->input, tag, group->row);
 }
@@ -768,6 +778,7 @@ static void check_time(struct mr_emitter *emitter)
 
     if ((group->options.hidden_mask >> MR_HIDDEN_EVENT_TIME & 1) == 0 || emitter->time_set) return;
     if (group->input != NULL && group->row != MR_EMITTER_NO_ROW) return;
+    if (group->default_time_us != MR_TIME_MIN) return;
     mri_misuse(emitter, "the stream has event times: call mr_emit_time before mr_emit_row");
 }
 

@@ -52,6 +52,9 @@ void mr_emitter_destroy(struct mr_emitter *emitter); /* NULL allowed; drops what
  * is given. */
 #define MR_EMITTER_NO_ROW UINT32_MAX
 void mr_emitter_begin(struct mr_emitter *emitter, struct mr_batch *input, uint32_t row);
+/* The event time of rows that are emitted without mr_emit_time, instead of that of the row at hand;
+ * MR_TIME_MIN: no such time. Until the next call of this or of mr_emitter_begin. */
+void mr_emitter_set_time(struct mr_emitter *emitter, int64_t time_us);
 /* After each call of a function that answered `answer`: MR_OK, or why it failed. *out_fatal true:
  * misuse and lack of memory (the text names the operator); false: what the function reported, if
  * only by mr_emitter_fail, or a value that does not fit. Texts of sources always name source and

@@ -88,6 +88,7 @@ struct mri_emitter_group {
     struct mr_emitter_options options;
     struct mr_batch *input; /* borrowed */
     uint32_t row;
+    int64_t default_time_us; /* MR_TIME_MIN: none */
     enum mr_status failure; /* first misuse or lack of memory of this call */
     struct mr_error error;
     bool failed; /* mr_emitter_fail was called; why: */

@@ -25,6 +25,10 @@ enum mr_status mri_wait_or_fail(const struct mr_operator *op, const struct mr_ba
                                 size_t wanted_bytes, enum mr_flow *out_flow,
                                 struct mr_error *err) MR_MUST_USE;
 
+/* The rows as user functions get them: dense, all columns FLAT, the event time too. A new reference;
+ * NULL: no room in the quota. */
+struct mr_batch *mri_batch_plain(struct mr_quota *quota, struct mr_batch *batch) MR_MUST_USE;
+
 /* A hidden column's value for a logical row; its default when it is absent. Not for TRACKING. */
 int64_t mri_hidden_value(const struct mr_batch *batch, enum mr_hidden tag, uint32_t row);
 

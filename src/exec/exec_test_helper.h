@@ -360,7 +360,9 @@ MR_UNUSED static enum mr_status xt_yield(void *self, const struct mr_entry *entr
     seal->entries = realloc(seal->entries, (seal->count + 1) * sizeof *seal->entries);
     kept = &seal->entries[seal->count++];
     kept->entry = *entry;
-    kept->bytes = malloc(size + 1);
+    kept->bytes = malloc(size + strlen(entry->state_name) + 1);
+    memcpy(kept->bytes + size, entry->state_name, strlen(entry->state_name) + 1);
+    kept->entry.state_name = kept->bytes + size;
     if (entry->key.size_bytes > 0) memcpy(kept->bytes, entry->key.data, entry->key.size_bytes);
     if (entry->value.size_bytes > 0) {
         memcpy(kept->bytes + entry->key.size_bytes, entry->value.data, entry->value.size_bytes);

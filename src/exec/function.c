@@ -135,10 +135,9 @@ static struct mr_batch *flatten(struct mr_quota *quota, struct mr_batch *dense)
     return NULL;
 }
 
-static struct mr_batch *plain(struct function *function)
+struct mr_batch *mri_batch_plain(struct mr_quota *quota, struct mr_batch *batch)
 {
-    struct mr_quota *quota = function->op.task->quota;
-    struct mr_batch *dense = mr_batch_dense(quota, function->item.batch);
+    struct mr_batch *dense = mr_batch_dense(quota, batch);
     struct mr_batch *flat;
 
     if (dense == NULL || is_plain(dense)) return dense;
@@ -245,7 +244,7 @@ static enum mr_status work_batch(struct function *function, enum mr_flow *out_fl
     struct mr_batch *piece = NULL;
     enum mr_status st;
 
-    if (function->given == NULL) function->given = plain(function);
+    if (function->given == NULL) function->given = mri_batch_plain(quota, input);
     if (function->given != NULL) piece = slice(quota, function->given, function->at, count);
     if (piece == NULL) {
         size_t wanted = mr_batch_row_bytes(input, 0, input->row_count) +

@@ -9,6 +9,7 @@ enum mr_status mr_operator_create(struct mr_task_context *task, const struct mr_
     case MR_PLAN_FILTER: return mr_filter_create(task, plan, out, err);
     case MR_PLAN_PROJECT: return mr_project_create(task, plan, out, err);
     case MR_PLAN_FUNCTION: return mr_function_create(task, plan, out, err);
+    case MR_PLAN_PROCESS: return mr_process_create(task, plan, out, err);
     case MR_PLAN_MERGE: return mr_merge_create(task, plan, out, err);
     case MR_PLAN_AGGREGATE: return mr_aggregate_create(task, plan, out, err);
     case MR_PLAN_AGGREGATE_PARTIAL: return mr_partial_aggregate_create(task, plan, out, err);

@@ -128,6 +128,8 @@ enum mr_status mr_merge_create(struct mr_task_context *, const struct mr_plan_op
                                struct mr_operator **, struct mr_error *) MR_MUST_USE;
 enum mr_status mr_top_create(struct mr_task_context *, const struct mr_plan_op *,
                              struct mr_operator **, struct mr_error *) MR_MUST_USE;
+enum mr_status mr_process_create(struct mr_task_context *, const struct mr_plan_op *,
+                                 struct mr_operator **, struct mr_error *) MR_MUST_USE;
 /* aggregate/ */
 enum mr_status mr_partial_aggregate_create(struct mr_task_context *, const struct mr_plan_op *,
                                            struct mr_operator **, struct mr_error *) MR_MUST_USE;

@@ -2,6 +2,7 @@
 #include "model/model_internal.h"
 #include "base/assert.h"
 #include "base/status.h"
+#include "data/state_spec.h"
 
 #include <string.h>
 
@@ -10,7 +11,7 @@
 const char *mr_node_kind_name(enum mr_node_kind kind)
 {
     static const char *const names[] = {"source",  "event-time", "filter", "project", "function",
-                                        "union",   "aggregate",  "top",    "sink"};
+                                        "union",   "aggregate",  "top",    "sink",    "process"};
 
     return (size_t)kind < MR_COUNT(names) ? names[kind] : "unknown";
 }
@@ -370,11 +371,111 @@ static enum mr_status check_function(const struct mr_node *node, struct mr_error
     return MR_OK;
 }
 
+/* ---- processes ---- */
+
+static enum mr_status copy_fields(struct mr_model *model, const struct mr_field **fields,
+                                  uint32_t count, struct mr_error *err)
+{
+    struct mr_field *copy = mr_arena_zero(&model->arena, count * sizeof *copy);
+
+    if (copy == NULL) return mri_model_nomem(err);
+    for (uint32_t i = 0; i < count; i++) {
+        copy[i] = (*fields)[i];
+        copy[i].child_count = 0; /* nested types have been refused */
+        copy[i].children = NULL;
+        copy[i].name = mr_arena_strdup(&model->arena, copy[i].name);
+        if (copy[i].name == NULL) return mri_model_nomem(err);
+    }
+    *fields = copy;
+    return MR_OK;
+}
+
+static enum mr_status copy_states(struct mr_model *model, struct mr_node *node,
+                                  struct mr_error *err)
+{
+    uint32_t count = node->u.process.state_count;
+    struct mr_state *states;
+
+    if (count > MR_PROCESS_STATES_MAX) {
+        return mr_error_set(err, MR_E_LIMIT, "%u states; at most %u", count,
+                            MR_PROCESS_STATES_MAX);
+    }
+    states = mr_arena_zero(&model->arena, count * sizeof *states);
+    if (states == NULL) return mri_model_nomem(err);
+    for (uint32_t i = 0; i < count; i++) {
+        states[i] = node->u.process.states[i];
+        MR_RET(mr_state_check(&states[i], node->u.process.key_count, node->has_event_time, err));
+        for (uint32_t k = 0; k < i; k++) {
+            if (strcmp(states[k].name, states[i].name) != 0) continue;
+            return mr_error_set(err, MR_E_PIPELINE, "two states are named '%s'", states[i].name);
+        }
+        states[i].name = mr_arena_strdup(&model->arena, states[i].name);
+        if (states[i].name == NULL) return mri_model_nomem(err);
+        MR_RET(copy_fields(model, &states[i].fields, states[i].field_count, err));
+        MR_RET(copy_fields(model, &states[i].keys, states[i].key_count, err));
+    }
+    node->u.process.states = states;
+    return MR_OK;
+}
+
+static enum mr_status copy_keys(struct mr_model *model, struct mr_node *node,
+                                const struct mr_node *input, const struct mr_schema *schema,
+                                struct mr_error *err)
+{
+    uint32_t count = node->u.process.key_count;
+    struct mr_expr **keys = mr_arena_zero(&model->arena, count * sizeof *keys);
+    const char **names = mr_arena_zero(&model->arena, count * sizeof *names);
+
+    if (keys == NULL || names == NULL) return mri_model_nomem(err);
+    for (uint32_t i = 0; i < count; i++) {
+        struct mr_field field;
+
+        keys[i] = node->u.process.keys[i];
+        names[i] = mr_arena_strdup(&model->arena, node->u.process.key_names[i]);
+        if (names[i] == NULL) return mri_model_nomem(err);
+        MR_RET(mri_model_hidden(keys[i], input, err));
+        MR_RET(mri_model_type(model->heap, keys[i], schema, &field, err));
+        if (mri_type_nested(field.type)) {
+            return mr_error_set(err, MR_E_SCHEMA, "key '%s' is a %s, which cannot be a key",
+                                names[i], mr_type_name(field.type));
+        }
+    }
+    node->u.process.keys = keys;
+    node->u.process.key_names = names;
+    return MR_OK;
+}
+
+static enum mr_status build_process(struct mr_model *model, struct mr_node *node,
+                                    const struct mr_node *input, const struct mr_schema *schema,
+                                    struct mr_error *err)
+{
+    uint32_t keys = node->u.process.key_count;
+
+    if (keys == 0 || keys > MR_STATE_KEYS_MAX) {
+        return mr_error_set(err, MR_E_PIPELINE,
+                            "a process function belongs behind mr_key_by with 1 to %u keys: its "
+                            "state is of a key (a constant will do for one state of all)",
+                            MR_STATE_KEYS_MAX);
+    }
+    if ((node->u.process.row != NULL) == (node->u.process.batch != NULL)) {
+        return mr_error_set(err, MR_E_INVALID, "there is no function: it is NULL");
+    }
+    if ((node->u.process.broadcast != NULL) != (node->input_count == 2)) {
+        return mr_error_set(err, MR_E_INVALID,
+                            "a broadcast stream and on_broadcast belong together: give both or "
+                            "none");
+    }
+    node->has_window = false;
+    MR_RET(copy_keys(model, node, input, schema, err));
+    return copy_states(model, node, err);
+}
+
 /* ---- adding ---- */
 
 static uint32_t inputs_wanted(const struct mr_node *node)
 {
     if (node->kind == MR_NODE_SOURCE) return 0;
+    if (node->kind == MR_NODE_PROCESS) return node->input_count == 2 ? 2 : 1;
     return node->kind == MR_NODE_UNION ? MR_MAX(node->input_count, 1) : 1;
 }
 
@@ -471,6 +572,12 @@ static enum mr_status build(struct mr_model *model, struct mr_node *node,
     case MR_NODE_FUNCTION:
         node->has_window = false; /* emitted rows carry their time and nothing else */
         MR_RET(check_function(node, err));
+        return take_outputs(node, given, err);
+    case MR_NODE_PROCESS:
+        if (node->input_count == 2) {
+            node->bounded = node->bounded && model->nodes[node->inputs[1].node]->bounded;
+        }
+        MR_RET(build_process(model, node, input, schema, err));
         return take_outputs(node, given, err);
     case MR_NODE_EVENT_TIME: return build_event_time(model, node, input, schema, err);
     case MR_NODE_FILTER: return build_filter(model, node, input, schema, err);

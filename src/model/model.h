@@ -27,6 +27,7 @@
 #include "core/window.h"
 #include "expr/expr.h"
 #include <millrace/function.h>
+#include <millrace/process.h>
 
 #define MR_NODES_MAX 1024u
 #define MR_OUTPUTS_MAX 8u
@@ -41,7 +42,8 @@ enum mr_node_kind {
     MR_NODE_UNION,      /* n inputs */
     MR_NODE_AGGREGATE,  /* keys x window -> aggregates; output 1: late rows (input schema) */
     MR_NODE_TOP,        /* first `limit` rows in an order, of bounded input; UINT64_MAX: sort */
-    MR_NODE_SINK
+    MR_NODE_SINK,
+    MR_NODE_PROCESS     /* keys -> function with state; 2 inputs: the second goes to all instances */
 };
 
 enum mr_aggregate_kind {
@@ -129,6 +131,18 @@ struct mr_node {
             uint32_t aggregate_count;
             struct mr_aggregate_spec *aggregates;
         } aggregate;
+        struct {
+            mr_process_row_fn row;     /* one of the two */
+            mr_process_batch_fn batch;
+            mr_process_timer_fn timer; /* NULL: sets none */
+            mr_process_row_fn broadcast; /* iff there are two inputs */
+            void *user;
+            uint32_t key_count; /* at least 1 */
+            struct mr_expr **keys;
+            const char **key_names;
+            uint32_t state_count;
+            const struct mr_state *states; /* copied when added */
+        } process;
         struct {
             uint32_t order_count;
             struct mr_order *orders;

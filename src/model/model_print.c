@@ -105,6 +105,25 @@ static void print_top(const struct mr_node *node, struct mr_text *out)
     }
 }
 
+static void print_process(const struct mr_node *node, struct mr_text *out)
+{
+    mr_text_add(out, "key ");
+    for (uint32_t i = 0; i < node->u.process.key_count; i++) {
+        if (i > 0) mr_text_add(out, ", ");
+        print_named(node->u.process.keys[i], node->u.process.key_names[i], out);
+    }
+    mr_text_format(out, "; per %s", node->u.process.batch != NULL ? "batch" : "row");
+    for (uint32_t i = 0; i < node->u.process.state_count; i++) {
+        mr_text_format(out, "%s %s", i == 0 ? "; state" : ",", node->u.process.states[i].name);
+    }
+    if (node->u.process.timer != NULL) mr_text_add(out, "; timers");
+    if (node->input_count == 2) mr_text_add(out, "; broadcast");
+    if (node->output_count > 1) {
+        mr_text_format(out, ", %u side output%s", node->output_count - 1,
+                       node->output_count == 2 ? "" : "s");
+    }
+}
+
 void mr_node_print(const struct mr_node *node, struct mr_text *out)
 {
     switch (node->kind) {
@@ -121,6 +140,7 @@ void mr_node_print(const struct mr_node *node, struct mr_text *out)
     case MR_NODE_UNION: mr_text_format(out, "%u inputs", node->input_count); return;
     case MR_NODE_AGGREGATE: print_aggregate(node, out); return;
     case MR_NODE_TOP: print_top(node, out); return;
+    case MR_NODE_PROCESS: print_process(node, out); return;
     case MR_NODE_SINK:
         mr_text_add(out, node->u.sink.one_writer ? "one writer" : "a writer per instance");
         return;

@@ -8,8 +8,9 @@
 const char *mr_plan_op_name(enum mr_plan_op_kind kind)
 {
     static const char *const names[] = {
-        "scan",  "event-time", "filter",            "project",         "function",    "merge",
-        "aggregate", "aggregate-partial", "aggregate-final", "top-partial", "top", "sink"};
+        "scan",    "event-time", "filter",    "project",           "function",
+        "process", "merge",      "aggregate", "aggregate-partial", "aggregate-final",
+        "top-partial", "top", "sink"};
 
     return (size_t)kind < MR_COUNT(names) ? names[kind] : "unknown";
 }

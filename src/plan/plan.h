@@ -45,6 +45,7 @@ enum mr_plan_op_kind {
     MR_PLAN_FILTER,
     MR_PLAN_PROJECT,
     MR_PLAN_FUNCTION,
+    MR_PLAN_PROCESS,           /* function with state; behind an exchange by key */
     MR_PLAN_MERGE,             /* passes its inputs on: head of a union or of a gathered stage */
     MR_PLAN_AGGREGATE,         /* whole, in one step (input already exchanged by key) */
     MR_PLAN_AGGREGATE_PARTIAL, /* rows -> partial accumulators per key and slice */
@@ -92,6 +93,11 @@ struct mr_plan_op {
     uint32_t aggregate_count;
     struct mr_plan_aggregate *aggregates;
     bool late_by_split; /* rows are judged by their split's watermark; not for the global window */
+    /* PROCESS: key_count columns of the physical input are the key; input column i of the function
+     * is physical column column_map[i]. Input 1 of the stage, if there is one, has this schema. */
+    const uint32_t *column_map;
+    uint32_t function_columns; /* entries of column_map */
+    struct mr_schema *broadcast; /* NULL: one input */
     /* PARTIAL: the output column, FINAL: the input column that says how many rows a partial stands
      * for (int64, not null, the last one). Aligned windows: the hidden WINDOW_START of a partial is
      * the start of its slice. Others: MR_COLUMN_NONE. */

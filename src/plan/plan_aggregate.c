@@ -190,7 +190,7 @@ static bool name_taken(const struct mr_field *fields, uint32_t count, const char
 }
 
 /* "flights.sum", or with a number when a column has that name. */
-static enum mr_status name_column(struct mri_planner *planner, struct mr_field *fields,
+enum mr_status mri_name_column(struct mri_planner *planner, struct mr_field *fields,
                                   uint32_t count, uint32_t at, const char *name,
                                   const char *suffix)
 {
@@ -255,13 +255,13 @@ static enum mr_status partial_schema(struct mri_planner *planner, struct mr_plan
 
         for (uint32_t k = 0; k < part_count; k++) {
             fields[filled] = parts[k];
-            MR_RET(name_column(planner, fields, count, filled, op->aggregates[i].spec->name,
+            MR_RET(mri_name_column(planner, fields, count, filled, op->aggregates[i].spec->name,
                                parts[k].name));
             filled++;
         }
     }
     fields[filled] = field_of(NULL, MR_INT64, true);
-    MR_RET(name_column(planner, fields, count, filled, "rows", NULL));
+    MR_RET(mri_name_column(planner, fields, count, filled, "rows", NULL));
     op->rows_column = filled;
     return mri_schema_new(planner, fields, count, &op->outputs[0]);
 }
@@ -370,7 +370,7 @@ static enum mr_status add_prepared_columns(struct mri_planner *planner, const st
 
         MR_RET(mri_plan_bind(planner, expr, in->schema, &layout->bounds[i]));
         layout->fields[i] = *mr_bound_field(layout->bounds[i]);
-        MR_RET(name_column(planner, layout->fields, layout->count, i,
+        MR_RET(mri_name_column(planner, layout->fields, layout->count, i,
                            key ? node->u.aggregate.key_names[i] : arguments->names[i - keys],
                            NULL));
     }

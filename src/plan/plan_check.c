@@ -20,6 +20,12 @@ static void check_chain(const struct mr_plan_stage *stage)
     mr_assert((stage->ops[0].kind == MR_PLAN_SCAN) == (stage->input_count == 0));
 }
 
+/* What an operator at the head of a stage expects of an input. */
+static const struct mr_schema *input_of(const struct mr_plan_op *op, uint32_t input)
+{
+    return op->kind == MR_PLAN_PROCESS && input == 1 ? op->broadcast : op->input;
+}
+
 /* (1), (2), (5) */
 static void check_edge(const struct mr_plan *plan, const struct mr_plan_edge *edge)
 {
@@ -32,7 +38,7 @@ static void check_edge(const struct mr_plan *plan, const struct mr_plan_edge *ed
     mr_assert(edge->from_output < op->output_count);
     mr_assert(edge->from_output > 0 || edge->from_op + 1 == from->op_count);
     mr_assert(mr_schema_equal(edge->schema, op->outputs[edge->from_output]));
-    mr_assert(mr_schema_equal(edge->schema, to->ops[0].input));
+    mr_assert(mr_schema_equal(edge->schema, input_of(&to->ops[0], edge->to_input)));
     mr_assert(to->inputs[edge->to_input] == edge);
     mr_assert((edge->exchange == MR_EXCHANGE_KEY) == (edge->key_count > 0));
     if (edge->exchange == MR_EXCHANGE_FORWARD) mr_assert(from->parallelism == to->parallelism);
@@ -42,7 +48,8 @@ static void check_edge(const struct mr_plan *plan, const struct mr_plan_edge *ed
 /* (3) */
 static void check_place(const struct mr_plan_stage *stage, const struct mr_plan_op *op)
 {
-    bool keyed = op->kind == MR_PLAN_AGGREGATE || op->kind == MR_PLAN_AGGREGATE_FINAL;
+    bool keyed = op->kind == MR_PLAN_AGGREGATE || op->kind == MR_PLAN_AGGREGATE_FINAL ||
+                 op->kind == MR_PLAN_PROCESS;
 
     if (op->kind == MR_PLAN_TOP) mr_assert(stage->parallelism == 1);
     if (op->kind == MR_PLAN_SINK && op->node->u.sink.one_writer) {
@@ -55,6 +62,10 @@ static void check_place(const struct mr_plan_stage *stage, const struct mr_plan_
     }
     mr_assert(op->ordinal == 0);
     for (uint32_t i = 0; i < stage->input_count; i++) {
+        if (i == 1 && op->broadcast != NULL) {
+            mr_assert(stage->inputs[i]->exchange == MR_EXCHANGE_BROADCAST);
+            continue;
+        }
         mr_assert(stage->inputs[i]->exchange == MR_EXCHANGE_KEY);
         mr_assert(stage->inputs[i]->key_count == op->key_count);
     }

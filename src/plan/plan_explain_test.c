@@ -82,6 +82,68 @@ MR_TEST(explain, word_count_reads_whole_rows_and_writes_side_by_side)
                 "  memory: 2MiB for channels, 62MiB for operators\n");
 }
 
+static enum mr_status process_row(void *user, struct mr_process_context *context,
+                                  const struct mr_row *row, struct mr_emitter *out)
+{
+    (void)user, (void)context, (void)row, (void)out;
+    return MR_OK;
+}
+
+/* A key that is a column is not carried twice; a second input goes to all instances. */
+MR_TEST(explain, a_process_function_stands_behind_an_exchange_by_its_keys)
+{
+    struct mr_model *model = model_new();
+    struct mr_plan_options options = options_of();
+    uint32_t read = source(model, "in", "a:i b:i c:u");
+    uint32_t rules = source(model, "rules", "r:i s:i");
+    struct mr_expr *keys[] = {col(model, "b"), call2(model, MR_OP_MODULO, col(model, "a"),
+                                                     num(model, 7))};
+    const char *names[] = {"b", "bucket"};
+    const struct mr_field number[] = {{.name = "n", .type = MR_INT64}};
+    const struct mr_state states[] = {
+        {.name = "sums", .kind = MR_STATE_VALUE, .fields = number, .field_count = 1}};
+    struct mr_node process = {.kind = MR_NODE_PROCESS,
+                              .input_count = 2,
+                              .u.process = {.row = process_row,
+                                            .broadcast = process_row,
+                                            .key_count = 2,
+                                            .keys = keys,
+                                            .key_names = names,
+                                            .states = states,
+                                            .state_count = 1}};
+    struct mr_stream_ref inputs[] = {OUT(read), OUT(rules)};
+    struct mr_schema *schema = NULL;
+    struct mr_error err = {0};
+    struct mr_plan *plan;
+    uint32_t node;
+
+    MR_EXPECT_OK(try_schema(mr_test_heap(), "x:i", &schema, &err), &err);
+    process.inputs = inputs;
+    process.output_count = 1;
+    process.outputs[0] = schema;
+    MR_EXPECT_OK(mr_model_add(model, &process, &node, &err), &err);
+    mr_schema_release(schema);
+    add(model, sink_node(false), OUT(node), NULL);
+    plan = plan_of(model, &options);
+    MR_EXPECT_EQ_UINT(plan->stages[2].ops[0].input->column_count, 4);
+    MR_EXPECT_EQ_UINT(plan->stages[2].ops[0].column_map[1], 0);
+    mr_plan_destroy(plan);
+    expect_plan(model, &options,
+                "logical plan\n"
+                "  sink-1       print table\n"
+                "    process-1  process key b, a % 7 as bucket; per row; state sums; broadcast\n"
+                "      in       csv in.csv\n"
+                "      rules    csv rules.csv\n"
+                "physical plan (2 workers, batch)\n"
+                "  stage 0 x2  scan in (csv in.csv; 3 of 3 columns) > project for process-1 "
+                "(4 columns)\n"
+                "    | by key b, bucket -> stage 2, 4 channels of 512KiB\n"
+                "  stage 1 x2  scan rules (csv rules.csv; 2 of 2 columns)\n"
+                "    | to all -> stage 2, 4 channels of 512KiB\n"
+                "  stage 2 x2  process process-1 > sink sink-1\n"
+                "  memory: 4MiB for channels, 60MiB for operators\n");
+}
+
 MR_TEST(explain, a_total_is_gathered_in_one_instance_and_stays_there)
 {
     struct mr_model *model = model_new();

@@ -103,10 +103,16 @@ bool mri_has_excess(const struct mri_stream *at);
 enum mr_status mri_prune(struct mri_planner *planner, struct mri_stream *at,
                          const struct mr_node *node) MR_MUST_USE;
 
-/* ---- plan_lower.c, plan_aggregate.c ---- */
+/* ---- plan_lower.c, plan_aggregate.c, plan_process.c ---- */
 enum mr_status mri_lower(struct mri_planner *planner) MR_MUST_USE;
 enum mr_status mri_lower_aggregate(struct mri_planner *planner,
                                    const struct mr_node *node) MR_MUST_USE;
+enum mr_status mri_lower_process(struct mri_planner *planner,
+                                 const struct mr_node *node) MR_MUST_USE;
+/* Names column `at` of those being made: `name`, or with a number when a column has that name. */
+enum mr_status mri_name_column(struct mri_planner *planner, struct mr_field *fields,
+                               uint32_t count, uint32_t at, const char *name,
+                               const char *suffix) MR_MUST_USE;
 /* Says where output `output` of a node comes out. */
 void mri_set_stream(struct mri_planner *planner, const struct mr_node *node, uint32_t output,
                     const struct mri_stream *at);

@@ -326,6 +326,7 @@ static enum mr_status lower_node(struct mri_planner *planner, const struct mr_no
     case MR_NODE_UNION: return lower_union(planner, node);
     case MR_NODE_AGGREGATE: return mri_lower_aggregate(planner, node);
     case MR_NODE_TOP: return lower_top(planner, node);
+    case MR_NODE_PROCESS: return mri_lower_process(planner, node);
     case MR_NODE_SINK: return lower_sink(planner, node);
     }
     MR_UNREACHABLE();

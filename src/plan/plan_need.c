@@ -125,6 +125,21 @@ static void walk_function(struct mri_planner *planner, const struct mr_node *nod
     }
 }
 
+/* The keys are expressions over columns, and all of those are read. */
+static void walk_process(struct mri_planner *planner, const struct mr_node *node)
+{
+    for (uint32_t i = 0; i < node->input_count; i++) {
+        struct mri_need *in = need_of(planner, node->inputs[i]);
+
+        need_all(in, mr_model_schema(planner->model, node->inputs[i]));
+        in->hidden |= HIDDEN_TIME;
+    }
+    for (uint32_t i = 0; i < node->u.process.key_count; i++) {
+        need_of(planner, node->inputs[0])->hidden |=
+            mr_expr_hidden_mask(node->u.process.keys[i]);
+    }
+}
+
 /* Sort and top keep whole rows: which of two equal ones comes first goes by all columns, and must
  * not change with what is read behind them. */
 static void walk_top(struct mri_planner *planner, const struct mr_node *node, struct mri_need *in)
@@ -147,6 +162,7 @@ static void walk_node(struct mri_planner *planner, const struct mr_node *node)
     case MR_NODE_AGGREGATE: walk_aggregate(planner, node, in); return;
     case MR_NODE_FUNCTION: walk_function(planner, node, in); return;
     case MR_NODE_TOP: walk_top(planner, node, in); return;
+    case MR_NODE_PROCESS: walk_process(planner, node); return;
     case MR_NODE_FILTER:
         pass_columns(in, out, node->outputs[0]);
         in->hidden |= out->hidden;

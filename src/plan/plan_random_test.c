@@ -293,6 +293,7 @@ static void run_model_node(const struct mr_model *model, const struct mr_node *n
         merge_result(node, inputs, node->input_count, out);
         return;
     }
+    case MR_NODE_PROCESS: MR_FAIL("this test makes none");
     case MR_NODE_AGGREGATE: model_aggregate(node, schema, in, by_split); return;
     case MR_NODE_TOP: {
         uint64_t orders[4];
@@ -437,6 +438,7 @@ static void run_op(const struct mr_model *model, const struct mr_plan_op *op,
             function_result(node, op->input, in, i, &out[i]);
         }
         break;
+    case MR_PLAN_PROCESS: MR_FAIL("this test makes none");
     case MR_PLAN_MERGE: merge_result(node, inputs, input_count, out); break;
     case MR_PLAN_AGGREGATE: run_whole(op, in, out); break;
     case MR_PLAN_AGGREGATE_PARTIAL: run_partial(op, in, out); break;

@@ -316,8 +316,9 @@ static void load_block(const struct mr_table *table, const struct mr_keys *keys,
 }
 
 /* First the index words, then, when they have come, the records they name. A tag that stands
- * elsewhere than at home is not looked for: it is rare, and only costs a miss. */
-static void prefetch_block(const struct mr_table *table, const struct block *block)
+ * elsewhere than at home is not looked for: it is rare, and only costs a miss. Inline: compilers
+ * take a call that only fetches for one without effect, and remove it. */
+MR_INLINE void prefetch_block(const struct mr_table *table, const struct block *block)
 {
     const struct mri_index *index = &table->index;
 
@@ -542,7 +543,8 @@ uint64_t mr_table_hash(const struct mr_table *table, uint32_t slot)
 
 uint32_t mr_table_group(const struct mr_table *table, uint32_t slot)
 {
-    return mr_key_group(mr_table_hash(table, slot), table->store->key_group_count);
+    mr_assert_slow(mr_table_live(table, slot));
+    return mri_store_group(table->store, mri_image(table, slot), mri_chunks(table));
 }
 
 enum mr_build mr_table_key_to_row(const struct mr_table *table, uint32_t slot,

@@ -59,6 +59,10 @@ enum mr_status mr_store_create(struct mr_heap *heap, const struct mr_store_optio
     store->group_first = options->group_first;
     store->group_end = all ? options->key_group_count : options->group_end;
     store->tracks = options->track_changes;
+    store->group_columns = options->group_columns != 0 ? options->group_columns : options->key_count;
+    store->group_given = options->group_given;
+    mr_assert(store->group_columns <= options->key_count);
+    mr_assert(!store->group_given || options->keys[0].type == MR_INT64);
     MR_GOTO(fill(store, options, err));
     *out = store;
     store = NULL; /* the caller owns it now */
@@ -128,6 +132,16 @@ enum mr_status mr_store_declare(struct mr_store *store, uint32_t state, const ch
     if (target->name == NULL) return nomem(store, strlen(name), err);
     target->ops = *ops;
     return MR_OK;
+}
+
+uint32_t mri_store_group(const struct mr_store *store, const uint64_t *image,
+                         const char *const *chunks)
+{
+    uint64_t hash;
+
+    if (store->group_given) return (uint32_t)MR_MIN(image[1], (uint64_t)UINT32_MAX);
+    hash = mri_image_hash_first(&store->shape, store->group_columns, image, chunks);
+    return mr_key_group(hash, store->key_group_count);
 }
 
 uint64_t mr_store_key_count(const struct mr_store *store)

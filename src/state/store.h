@@ -76,6 +76,10 @@ struct mr_store_options {
     uint32_t group_end;          /* 0 and 0: all */
     bool track_changes;          /* false: nothing is remembered for seals, and only a full seal
                                   * is possible (batch mode) */
+    /* What decides the key group. 0: the whole key. Otherwise the first so many key columns: a key
+     * and what belongs to it stay together. */
+    uint32_t group_columns;
+    bool group_given; /* the first key column (int64) is the number of the group itself */
 };
 enum mr_status mr_store_create(struct mr_heap *heap, const struct mr_store_options *options,
                                struct mr_store **out, struct mr_error *err) MR_MUST_USE;

@@ -71,6 +71,8 @@ struct mr_store {
     uint32_t key_group_count;
     uint32_t group_first;
     uint32_t group_end;
+    uint32_t group_columns; /* of the key; all of them if nothing else was said */
+    bool group_given;
     bool tracks;
     uint64_t key_count;
     struct mri_state states[MR_STATES_MAX];
@@ -120,6 +122,9 @@ MR_INLINE struct mri_state *mri_state_of(const struct mr_table *table)
 
 /* ---- store.c ---- */
 
+/* The key group of an image. */
+uint32_t mri_store_group(const struct mr_store *store, const uint64_t *image,
+                         const char *const *chunks);
 /* Takes the table out of its state and gives everything back. */
 void mri_store_forget(struct mr_store *store, struct mr_table *table);
 struct mri_value *mri_value_find(const struct mr_store *store, const char *name, size_t size_bytes);

@@ -222,13 +222,37 @@ static bool is_one_int64(const struct mri_key_shape *shape, const uint64_t *imag
 uint64_t mri_image_hash(const struct mri_key_shape *shape, const uint64_t *image,
                         const char *const *chunks)
 {
+    return mri_image_hash_first(shape, shape->column_count, image, chunks);
+}
+
+uint64_t mri_image_hash_first(const struct mri_key_shape *shape, uint32_t columns,
+                              const uint64_t *image, const char *const *chunks)
+{
     uint64_t hash = 0; /* of the global key */
 
-    if (is_one_int64(shape, image)) return mr_hash_int64((int64_t)image[shape->columns[0].word]);
-    for (uint32_t i = 0; i < shape->column_count; i++) {
+    if (columns == 1 && is_one_int64(shape, image)) {
+        return mr_hash_int64((int64_t)image[shape->columns[0].word]);
+    }
+    for (uint32_t i = 0; i < columns; i++) {
         struct mr_column column;
 
         mri_image_column(shape, image, chunks, 0, i, &column);
+        if (i == 0) {
+            mr_column_hash(&column, NULL, 1, &hash);
+        } else {
+            mr_column_hash_combine(&column, NULL, 1, &hash);
+        }
+    }
+    return hash;
+}
+
+uint64_t mri_image_hash_rest(const struct mri_key_shape *shape, uint32_t first, uint64_t hash,
+                             const uint64_t *image, const struct mri_key_texts *texts)
+{
+    for (uint32_t i = first; i < shape->column_count; i++) {
+        struct mr_column column;
+
+        mri_image_column(shape, image, texts->buffers[i], 0, i, &column);
         if (i == 0) {
             mr_column_hash(&column, NULL, 1, &hash);
         } else {

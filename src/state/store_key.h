@@ -61,9 +61,15 @@ void mri_texts_of_chunks(const struct mri_key_shape *shape, const char *const *c
 void mri_image_column(const struct mri_key_shape *shape, const uint64_t *image,
                       const char *const *chunks, uint32_t chunk_count, uint32_t at,
                       struct mr_column *out);
-/* The canonical hash, computed anew. */
+/* The canonical hash, computed anew; that of the first `columns` columns. */
 uint64_t mri_image_hash(const struct mri_key_shape *shape, const uint64_t *image,
                         const char *const *chunks);
+uint64_t mri_image_hash_first(const struct mri_key_shape *shape, uint32_t columns,
+                              const uint64_t *image, const char *const *chunks);
+/* The hash with columns [first, column_count) folded into that of the columns before; each column
+ * has texts of its own. */
+uint64_t mri_image_hash_rest(const struct mri_key_shape *shape, uint32_t first, uint64_t hash,
+                             const uint64_t *image, const struct mri_key_texts *texts);
 int mri_image_compare(const struct mri_key_shape *shape, const uint64_t *left,
                       const char *const *left_chunks, const uint64_t *right,
                       const char *const *right_chunks);

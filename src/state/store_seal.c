@@ -54,10 +54,9 @@ static enum mr_status seal_slot(struct seal *seal, struct mr_table *table, uint3
 {
     const struct mri_key_shape *shape = &seal->store->shape;
     const uint64_t *image = mri_image(table, slot);
-    uint64_t hash = mri_image_hash(shape, image, mri_chunks(table));
     struct mr_entry entry = {.kind = kind,
                              .state_name = mri_state_of(table)->name,
-                             .key_group = mr_key_group(hash, seal->store->key_group_count),
+                             .key_group = mri_store_group(seal->store, image, mri_chunks(table)),
                              .ns = table->ns};
 
     seal->key.size_bytes = 0;
@@ -88,8 +87,9 @@ static enum mr_status seal_removals(struct seal *seal, struct mr_table *table, s
 
 #define AHEAD_WORDS 4u
 
-/* Changed slots lie far apart: each is a line that is not in the cache. */
-static void fetch_word(const struct mr_table *table, const uint64_t *bits, size_t word)
+/* Changed slots lie far apart: each is a line that is not in the cache. (Inline: the compiler takes a call
+ * that only prefetches for one without effect.) */
+MR_INLINE void fetch_word(const struct mr_table *table, const uint64_t *bits, size_t word)
 {
     if (word >= mr_bits_words(table->end)) return;
     for (uint64_t left = bits[word]; left != 0; left &= left - 1) {
@@ -284,11 +284,13 @@ static enum mr_status state_number(const struct mr_store *store, const struct mr
 static enum mr_status decode_key(const struct mr_store *store, const struct mr_entry *entry,
                                  struct mr_buffer *scratch, uint64_t *image, struct mr_error *err)
 {
+    const char *chunk;
     uint64_t hash;
     uint32_t group;
 
     MR_RET(mri_image_decode(&store->shape, entry->key, scratch, image, &hash, err));
-    group = mr_key_group(hash, store->key_group_count);
+    chunk = scratch->data;
+    group = mri_store_group(store, image, &chunk);
     if (group != entry->key_group) {
         return mr_error_set(err, MR_E_CORRUPT,
                             "a key of group %u is stored under group %u; the number of key groups, "

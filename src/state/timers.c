@@ -76,17 +76,24 @@ struct mr_timers *mri_timers_create(struct mr_heap *heap, struct mri_pool *pool,
     return timers;
 }
 
+/* Keys above MRI_PIECE_BYTES_MAX come from the heap: a piece of the pool would be a chunk of its
+ * own, whose number nobody keeps. */
+static void give_key(struct mr_timers *timers, struct entry *entry)
+{
+    if (entry->key == NULL) return;
+    if (entry->key_bytes > MRI_PIECE_BYTES_MAX) {
+        mr_free(timers->heap, entry->key, entry->key_bytes);
+    } else {
+        mri_pool_give(timers->pool, (struct mri_piece){.data = entry->key}, entry->key_bytes);
+    }
+}
+
 void mri_timers_destroy(struct mr_timers *timers)
 {
     size_t bit_bytes;
 
     if (timers == NULL) return;
-    for (uint32_t i = 0; i < timers->end; i++) { /* large keys are chunks of their own */
-        struct entry *entry = &timers->entries[i];
-
-        if (entry->key == NULL) continue;
-        mri_pool_give(timers->pool, (struct mri_piece){.data = entry->key}, entry->key_bytes);
-    }
+    for (uint32_t i = 0; i < timers->end; i++) give_key(timers, &timers->entries[i]);
     bit_bytes = mr_bits_words(timers->room) * sizeof(uint64_t);
     for (uint32_t i = 0; i < HEAP_COUNT; i++) {
         mr_free(timers->heap, timers->heaps[i].items, timers->heaps[i].room * sizeof(struct item));
@@ -280,9 +287,7 @@ static void free_entry(struct mr_timers *timers, uint32_t number)
     struct entry *entry = &timers->entries[number];
 
     mr_assert(!mr_bit_get(timers->live, number));
-    if (entry->key != NULL) {
-        mri_pool_give(timers->pool, (struct mri_piece){.data = entry->key}, entry->key_bytes);
-    }
+    give_key(timers, entry);
     mr_bit_clear(timers->sealed, number);
     *entry = (struct entry){.next_free = timers->free_head};
     timers->free_head = number;
@@ -360,6 +365,11 @@ static bool copy_key(struct mr_timers *timers, const struct mr_timer *timer, cha
 
     *out = NULL;
     if (timer->key.size_bytes == 0) return true;
+    if (timer->key.size_bytes > MRI_PIECE_BYTES_MAX) {
+        *out = mr_alloc(timers->heap, timer->key.size_bytes);
+        if (*out != NULL) memcpy(*out, timer->key.data, timer->key.size_bytes);
+        return *out != NULL;
+    }
     if (!mri_pool_take(timers->pool, timer->key.size_bytes, &piece)) return false;
     memcpy(piece.data, timer->key.data, timer->key.size_bytes);
     *out = piece.data;

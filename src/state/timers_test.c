@@ -266,6 +266,30 @@ MR_TEST(timers, a_hold_ends_with_its_timer_and_moves_when_it_is_set_again)
 }
 
 /* Each failing set must leave the timer as it was; no key may leak. */
+MR_TEST(timers, keys_of_any_length_come_back_whole_and_are_given_back)
+{
+    static char key[70000];
+    struct rig rig;
+    struct mr_timer out;
+
+    MR_EXPECT(rig_init(&rig, false));
+    for (uint32_t i = 0; i < 40; i++) {
+        struct mr_timer timer = {.time_us = (int64_t)i,
+                                 .hold_us = MR_TIME_MAX,
+                                 .key = {key, 1 + (size_t)i * 1700}};
+
+        memset(key, 'a' + (int)(i % 26), sizeof key);
+        MR_EXPECT(mr_timers_set(rig.timers, &timer));
+    }
+    for (uint32_t i = 0; i < 20; i++) {
+        MR_EXPECT(mr_timers_take(rig.timers, MR_EVENT_TIME, 100, &out));
+        MR_EXPECT_EQ_UINT(out.key.size_bytes, 1 + i * 1700);
+        MR_EXPECT_EQ_INT(out.key.data[out.key.size_bytes - 1], 'a' + (int)(i % 26));
+    }
+    mr_timers_check(rig.timers);
+    rig_fini(&rig);
+}
+
 MR_TEST(timers, when_memory_is_short_then_set_answers_false_and_changes_nothing)
 {
     struct mr_heap *heap = mr_test_heap();

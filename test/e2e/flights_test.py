@@ -255,6 +255,15 @@ class Rotations(Case):
                                           "first_origin", "last_dest"])
                 self.assertEqual(rows, [tuple(map(str, row)) for row in expected])
 
+    def test_a_process_function_gives_the_same_bytes(self):
+        expected = self.good("rotations", "--input", JANUARY, "--top", "1000000", "--quiet",
+                             "--output-format", "csv")
+        for way in WAYS:
+            with self.subTest(way=way):
+                actual = self.good("sessions_by_hand", "--input", JANUARY, "--top", "1000000",
+                                   "--quiet", "--output-format", "csv", *way)
+                self.assertEqual(actual, expected)
+
     def test_top_and_gap_are_obeyed(self):
         out = self.good("rotations", "--input", JANUARY, "--top", "3", "--gap=2h", "--quiet")
         _, rows = harness.read_csv(out)
