@@ -83,6 +83,7 @@ static struct fault_name *name_of(struct fault_disk *disk, const char *name, boo
     if (!make) return NULL;
     mr_assert(spare != NULL && strlen(name) < sizeof spare->name);
     memcpy(spare->name, name, strlen(name) + 1);
+    spare->rename = 0;
     return spare;
 }
 
@@ -93,10 +94,18 @@ struct fault_inode *fault_disk_find(struct fault_disk *disk, const char *name)
     return at != NULL ? at->now : NULL;
 }
 
+static struct fault_inode *make_inode(struct fault_disk *disk)
+{
+    struct fault_inode *inode = get(sizeof *inode);
+
+    inode->identity = ++disk->identities;
+    return inode;
+}
+
 void fault_disk_put(struct fault_disk *disk, const char *name, const void *data, size_t size_bytes)
 {
     struct fault_name *at = name_of(disk, name, true);
-    struct fault_inode *inode = get(sizeof *inode);
+    struct fault_inode *inode = make_inode(disk);
 
     grow(inode, size_bytes);
     if (size_bytes > 0) {
@@ -125,6 +134,12 @@ static void fail(struct mr_disk_request *request, enum mr_status status, const c
                                    request->path != NULL ? request->path : "a file", why);
 }
 
+static void fill_info(const struct fault_inode *inode, struct mr_file_info *out)
+{
+    *out = (struct mr_file_info){
+        .kind = MR_FILE_REGULAR, .size_bytes = inode->size_bytes, .identity = inode->identity};
+}
+
 static void do_open(struct fault_disk *disk, struct mr_disk_request *request)
 {
     struct fault_name *at = name_of(disk, request->path, request->op == MR_DISK_CREATE);
@@ -134,7 +149,7 @@ static void do_open(struct fault_disk *disk, struct mr_disk_request *request)
             fail(request, MR_E_ACCESS, "it exists already");
             return;
         }
-        set(&at->now, get(sizeof *at->now));
+        set(&at->now, make_inode(disk));
     } else if (at == NULL || at->now == NULL) {
         fail(request, MR_E_NOT_FOUND, "no such file or directory");
         return;
@@ -143,7 +158,7 @@ static void do_open(struct fault_disk *disk, struct mr_disk_request *request)
         if (disk->open[i] != NULL) continue;
         disk->open[i] = hold(at->now);
         request->file = i;
-        request->info.size_bytes = at->now->size_bytes;
+        fill_info(at->now, &request->info);
         return;
     }
     fail(request, MR_E_IO, "too many open files");
@@ -219,6 +234,8 @@ static bool is_in(const char *name, const char *directory)
 {
     size_t size = strlen(directory);
 
+    if (strcmp(directory, ".") == 0) return name[0] != '\0' && strchr(name, '/') == NULL;
+    while (size > 0 && directory[size - 1] == '/') size--;
     return strncmp(name, directory, size) == 0 && name[size] == '/';
 }
 
@@ -227,20 +244,58 @@ static void do_sync_directory(struct fault_disk *disk, const char *path)
     for (uint32_t i = 0; i < FAULT_NAMES_MAX; i++) {
         struct fault_name *at = &disk->names[i];
 
-        if (is_in(at->name, path)) set(&at->durable, at->now);
+        if (!is_in(at->name, path)) continue;
+        set(&at->durable, at->now);
+        at->rename = 0;
     }
+}
+
+static void do_info(struct fault_disk *disk, struct mr_disk_request *request)
+{
+    struct fault_inode *inode =
+        request->path == NULL ? disk->open[request->file] : fault_disk_find(disk, request->path);
+
+    if (inode != NULL) {
+        fill_info(inode, &request->info);
+        return;
+    }
+    for (uint32_t i = 0; i < FAULT_NAMES_MAX && request->path != NULL; i++) {
+        if (disk->names[i].now == NULL || !is_in(disk->names[i].name, request->path)) continue;
+        request->info = (struct mr_file_info){.kind = MR_FILE_DIRECTORY};
+        return;
+    }
+    fail(request, MR_E_NOT_FOUND, "no such file or directory");
+}
+
+/* The two names of a rename, and what was renamed with one of them before. */
+static void join(struct fault_disk *disk, struct fault_name *from, struct fault_name *to)
+{
+    uint64_t number = ++disk->renames;
+
+    for (uint32_t i = 0; i < FAULT_NAMES_MAX; i++) {
+        struct fault_name *at = &disk->names[i];
+
+        if (at->rename != 0 && (at->rename == from->rename || at->rename == to->rename) &&
+            at != from && at != to) {
+            at->rename = number;
+        }
+    }
+    from->rename = to->rename = number;
 }
 
 static void do_rename(struct fault_disk *disk, struct mr_disk_request *request)
 {
     struct fault_name *from = name_of(disk, request->path, false);
+    struct fault_name *to;
 
     if (from == NULL || from->now == NULL) {
         fail(request, MR_E_NOT_FOUND, "no such file or directory");
         return;
     }
-    set(&name_of(disk, request->path_to, true)->now, from->now);
+    to = name_of(disk, request->path_to, true);
+    set(&to->now, from->now);
     set(&from->now, NULL);
+    join(disk, from, to);
 }
 
 static int compare_names(const void *left, const void *right)
@@ -250,6 +305,10 @@ static int compare_names(const void *left, const void *right)
 
 static void do_list(struct fault_disk *disk, struct mr_disk_request *request)
 {
+    size_t skip = strlen(request->path);
+
+    while (skip > 0 && request->path[skip - 1] == '/') skip--;
+    skip = strcmp(request->path, ".") == 0 ? 0 : skip + 1;
     request->names = get(FAULT_NAMES_MAX * sizeof *request->names);
     request->name_count = 0;
     for (uint32_t i = 0; i < FAULT_NAMES_MAX; i++) {
@@ -257,9 +316,9 @@ static void do_list(struct fault_disk *disk, struct mr_disk_request *request)
         char *copy;
 
         if (at->now == NULL || !is_in(at->name, request->path)) continue;
+        if (strchr(at->name + skip, '/') != NULL) continue; /* of a directory below */
         copy = get(sizeof at->name);
-        memcpy(copy, at->name + strlen(request->path) + 1,
-               strlen(at->name) - strlen(request->path));
+        memcpy(copy, at->name + skip, strlen(at->name) - skip + 1);
         request->names[request->name_count++] = copy;
     }
     qsort(request->names, request->name_count, sizeof *request->names, compare_names);
@@ -317,7 +376,7 @@ static void perform(struct fault_disk *disk, struct mr_disk_request *request)
     case MR_DISK_OPEN_READ:
     case MR_DISK_OPEN_OUTPUT:
     case MR_DISK_CREATE: do_open(disk, request); break;
-    case MR_DISK_INFO: fail(request, MR_E_UNSUPPORTED, "not asked for by anybody"); break;
+    case MR_DISK_INFO: do_info(disk, request); break;
     case MR_DISK_READ: do_read(disk, request); break;
     case MR_DISK_WRITE: do_write(disk, request); break;
     case MR_DISK_SYNC: do_sync(disk->open[request->file], true); break;
@@ -329,6 +388,30 @@ static void perform(struct fault_disk *disk, struct mr_disk_request *request)
     case MR_DISK_CLOSE: set(&disk->open[request->file], NULL); break;
     case MR_DISK_LOCK: fail(request, MR_E_UNSUPPORTED, "not asked for by anybody"); break;
     }
+}
+
+static bool is_late(struct fault_disk *disk, const struct mr_disk_request *request)
+{
+    switch (request->op) {
+    case MR_DISK_READ:
+    case MR_DISK_WRITE: return disk->late && mr_prng_below(&disk->prng, 2) == 0;
+    case MR_DISK_SYNC:
+        disk->stalled = 0;
+        if (disk->stall > 0) return true;
+        break;
+    case MR_DISK_SYNC_DIRECTORY:
+    case MR_DISK_RENAME:
+    case MR_DISK_UNLINK:
+    case MR_DISK_INFO: break;
+    case MR_DISK_OPEN_READ:
+    case MR_DISK_OPEN_OUTPUT:
+    case MR_DISK_CREATE:
+    case MR_DISK_MKDIR:
+    case MR_DISK_LIST:
+    case MR_DISK_CLOSE:
+    case MR_DISK_LOCK: return false;
+    }
+    return disk->late_names && mr_prng_below(&disk->prng, 2) == 0;
 }
 
 static void submit(struct mr_disk *interface, struct mr_disk_request *request)
@@ -343,13 +426,13 @@ static void submit(struct mr_disk *interface, struct mr_disk_request *request)
         request->done = true;
         return;
     }
-    if (disk->late && (request->op == MR_DISK_READ || request->op == MR_DISK_WRITE) &&
-        mr_prng_below(&disk->prng, 2) == 0) {
+    if (is_late(disk, request)) {
         request->next = disk->pending;
         disk->pending = request;
         return;
     }
     perform(disk, request);
+    if (disk->watch != NULL) disk->watch(disk->watch_self);
 }
 
 static uint32_t poll_all(struct mr_disk *interface)
@@ -357,11 +440,13 @@ static uint32_t poll_all(struct mr_disk *interface)
     struct fault_disk *disk = self_of(interface);
     uint32_t count = 0;
 
+    if (disk->stalled++ < disk->stall) return 0;
     while (disk->pending != NULL) {
         struct mr_disk_request *request = disk->pending;
 
         disk->pending = request->next;
         perform(disk, request);
+        if (disk->watch != NULL) disk->watch(disk->watch_self);
         count++;
     }
     return count;
@@ -411,10 +496,12 @@ static void crash_sector(struct fault_disk *disk, struct fault_inode *inode, siz
 {
     char *now = inode->data + s * FAULT_SECTOR_BYTES;
     char *old = inode->durable + s * FAULT_SECTOR_BYTES;
-    uint64_t pick = mr_prng_below(prng, disk->garbage ? 3 : 2);
+    uint64_t pick = mr_prng_below(prng, disk->garbage || disk->torn ? 3 : 2);
 
     if (inode->dirty[s] && pick == 1) {
         memcpy(old, now, FAULT_SECTOR_BYTES);
+    } else if (inode->dirty[s] && pick == 2 && disk->torn) {
+        memcpy(old, now, (size_t)mr_prng_below(prng, FAULT_SECTOR_BYTES));
     } else if (inode->dirty[s] && pick == 2) {
         for (size_t i = 0; i < FAULT_SECTOR_BYTES; i++) old[i] = (char)mr_prng_below(prng, 256);
     }
@@ -434,6 +521,7 @@ static void crash_inode(struct fault_disk *disk, struct fault_inode *inode, stru
 
 void fault_disk_crash(struct fault_disk *disk, uint64_t seed)
 {
+    bool keep[FAULT_NAMES_MAX];
     struct mr_prng prng;
 
     mr_prng_init(&prng, seed, 2);
@@ -441,8 +529,17 @@ void fault_disk_crash(struct fault_disk *disk, uint64_t seed)
     for (uint32_t i = 0; i < FAULT_NAMES_MAX; i++) {
         struct fault_name *at = &disk->names[i];
 
-        if (mr_prng_below(&prng, 2) == 0) set(&at->durable, at->now);
+        keep[i] = mr_prng_below(&prng, 2) == 0;
+        for (uint32_t k = 0; k < i && at->rename != 0; k++) {
+            if (disk->names[k].rename == at->rename) keep[i] = keep[k];
+        }
+    }
+    for (uint32_t i = 0; i < FAULT_NAMES_MAX; i++) {
+        struct fault_name *at = &disk->names[i];
+
+        if (keep[i]) set(&at->durable, at->now);
         set(&at->now, at->durable);
+        at->rename = 0;
     }
     for (uint32_t i = 0; i < FAULT_NAMES_MAX; i++) {
         if (disk->names[i].now != NULL) crash_inode(disk, disk->names[i].now, &prng);

@@ -3,7 +3,8 @@
  * Contents are kept twice: as a program sees them and as they would survive a loss of power, in
  * sectors of 512 bytes; names likewise. A crash picks for each sector and each name that was not
  * synced, from a seed, whether the old or the new one survived (or, if asked for, that the sector
- * is garbage). A failed sync marks its sectors as clean without making them durable, as Linux does.
+ * is garbage). Both names of a rename go together. A failed sync marks its sectors as clean without
+ * making them durable, as Linux does. Directories are there by having names below them.
  *
  * Owns:    its files, from malloc: it must not fail when the heap under test does.
  * Thread:  confined.
@@ -27,12 +28,14 @@ struct fault_inode {
     size_t durable_bytes;
     size_t room_bytes;
     uint32_t links; /* names and open files */
+    uint64_t identity;
 };
 
 struct fault_name {
     char name[128];              /* "" : free */
     struct fault_inode *now;     /* NULL: no such name */
     struct fault_inode *durable; /* NULL: no such name after a crash */
+    uint64_t rename;             /* not 0: a crash treats all names with this number alike */
 };
 
 struct fault_disk {
@@ -49,7 +52,16 @@ struct fault_disk {
     size_t space_bytes;   /* all files together; SIZE_MAX: no limit */
     bool short_transfers; /* random ones */
     bool late;            /* half of the reads and writes are done by a poll only */
-    bool garbage;         /* a crash may leave garbage in sectors that were not synced */
+    bool late_names;      /* and of the syncs, renames, removals and questions */
+    uint32_t stall;       /* syncs are done by this many polls at the earliest */
+    uint32_t stalled;     /* polls since the last sync */
+    uint64_t renames;
+    uint64_t identities;
+    /* Called when a request has been answered: what does a reader see now? */
+    void (*watch)(void *self);
+    void *watch_self;
+    bool torn;    /* a crash may leave the new bytes of a sector up to some place, then old ones */
+    bool garbage; /* a crash may leave garbage in sectors that were not synced */
     struct mr_disk_request *pending;
 };
 

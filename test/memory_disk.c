@@ -231,7 +231,12 @@ static void do_write(struct memory_disk *disk, struct mr_disk_request *request,
         fail(request, MR_E_NO_SPACE, "no space left on the device");
         return;
     }
-    append(file, request->data, size);
+    if (request->offset < file->size_bytes && !file->stream) { /* MR_OFFSET_APPEND is beyond */
+        size = MR_MIN(size, file->size_bytes - (size_t)request->offset);
+        if (size > 0) memcpy(file->data + request->offset, request->data, size);
+    } else {
+        append(file, request->data, size);
+    }
     disk->written_bytes += size;
     request->done_bytes = size;
     finish(request);

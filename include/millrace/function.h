@@ -198,6 +198,22 @@ struct mr_source_functions {
 };
 #define MR_POSITION_BYTES_MAX ((size_t)4096)
 
+/* What `recover` of an own sink is told. `states`: what `prepare` of the last complete epoch wrote,
+ * one for each writer that there was then. */
+struct mr_transaction {
+    const void *bytes;
+    size_t size_bytes;
+};
+struct mr_sink_recovery {
+    size_t size;
+    uint64_t epoch;     /* the last complete one; 0: none */
+    uint64_t fence;     /* of this attempt: higher than that of any before */
+    uint32_t instances; /* of this attempt */
+    bool finished;      /* that epoch held the whole input: nothing is written any more */
+    const struct mr_transaction *states;
+    uint32_t state_count;
+};
+
 /* An own sink: batches are handed over as to a batch function, by one thread at a time per instance
  * (0, 1, ...; several work side by side unless `one_instance`). `finish` is called once at the end
  * of a successful run, `close` always after a successful open; both may be NULL. */
@@ -208,7 +224,22 @@ struct mr_sink_functions {
     enum mr_status (*write)(void *writer, const struct mr_batch *batch);
     enum mr_status (*finish)(void *writer);
     void (*close)(void *writer);
+    /* All three or none; used with a state directory, where they make the sink exactly-once. Without
+     * them rows may come twice after a failure.
+     * `prepare`, between two writes: all rows so far belong to `epoch` or earlier ones. Make them
+     * safe but not visible, and write what names them, in at most MR_TRANSACTION_BYTES_MAX bytes of
+     * the sink's own; 0 bytes are fine.
+     * `commit`: the epoch is complete for good, make visible what was prepared up to it. May come
+     * again, may leave epochs out, and the next epoch may be prepared before it comes.
+     * `recover`, in every attempt before any open: commit all that the states name (done already is
+     * success; gone is MR_E_LOST), and drop everything else that earlier attempts prepared. One of
+     * them may be a process that only sleeps: whatever keeps the rows should refuse writers of a lower
+     * fence. */
+    enum mr_status (*prepare)(void *writer, uint64_t epoch, void *bytes, size_t *out_size_bytes);
+    enum mr_status (*commit)(void *writer, uint64_t epoch);
+    enum mr_status (*recover)(void *user, const struct mr_sink_recovery *recovery);
 };
+#define MR_TRANSACTION_BYTES_MAX ((size_t)4096)
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,10 @@
 #include "job_internal.h"
 
 #include "base/status.h"
+#include "logs.h"
 #include "user_connectors.h"
 #include <string.h>
+#include <sys/stat.h>
 
 static bool building(const struct mr_job *job)
 {
@@ -35,6 +37,11 @@ struct mr_stream *mr_read_text(struct mr_job *job, const struct mr_read_text_opt
         mri_job_invalid(job, "mr_read_text: no path is given");
         return NULL;
     }
+    if (mr_log_is_url(given.path)) {
+        const struct mr_field line = {.name = "line", .type = given.binary ? MR_BINARY : MR_UTF8};
+
+        return mri_read_log_columns(job, "mr_read_text", given.path, &line, 1, given.rate);
+    }
     st = mr_text_source(job->heap,
                         &(struct mr_text_options){.path = given.path,
                                                   .binary = given.binary,
@@ -61,6 +68,10 @@ struct mr_stream *mr_read_csv(struct mr_job *job, const struct mr_read_csv_optio
         return NULL;
     }
     if (!mri_fields_ok(job, "mr_read_csv", given.fields, given.field_count)) return NULL;
+    if (mr_log_is_url(given.path)) {
+        return mri_read_log_columns(job, "mr_read_csv", given.path, given.fields, given.field_count,
+                                    given.rate);
+    }
     inner = (struct mr_csv_options){
         .path = given.path,
         .fields = given.fields,
@@ -132,6 +143,15 @@ static void add_built_sink(struct mr_stream *in, enum mr_status st, struct mr_si
     mri_add_sink(in, sink, id, path);
 }
 
+/* A pipe or a device takes nothing back; what does not exist yet will be a file. */
+static bool is_stream(const char *path)
+{
+    struct stat status;
+
+    if (path == NULL || stat(path, &status) != 0) return false;
+    return !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+}
+
 void mr_write(struct mr_stream *in, const struct mr_write_options *options)
 {
     static const enum mr_text_format formats[] = {
@@ -155,9 +175,16 @@ void mr_write(struct mr_stream *in, const struct mr_write_options *options)
         mri_job_invalid(in->job, "mr_write: there is no output format %d", (int)given.format);
         return;
     }
+    if (mr_log_is_url(given.path)) {
+        mri_write_log(in, given.path);
+        return;
+    }
     inner = (struct mr_format_options){.path = given.path,
                                        .format = formats[given.format],
-                                       .number = in->job->sink_count + 1};
+                                       .number = in->job->sink_count + 1,
+                                       .roll_bytes = in->job->options.roll_bytes,
+                                       .roll_us = in->job->options.roll_us,
+                                       .stream = is_stream(given.path)};
     st = mr_format_sink(in->job->heap, &inner, &sink, &err);
     add_built_sink(in, st, &sink, NULL, given.path, &err);
 }

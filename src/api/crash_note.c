@@ -97,11 +97,14 @@ void mri_crash_note_batch(void *self, uint64_t rows)
     if (note->file >= 0) write_note(note, rows);
 }
 
-void mri_crash_note_close(struct mri_crash_note *note)
+void mri_crash_note_close(struct mri_crash_note *note, bool failed)
 {
+    bool keep = failed && note->poison;
+
     if (note->file < 0) return;
     release_crashes();
-    write_note(note, 0);
+    write_note(note, keep ? 1 : 0);
+    if (keep && pwrite(note->file, "1", 1, MARK_AT) != 1) write_note(note, 0);
     (void)close(note->file);
     note->file = -1;
 }

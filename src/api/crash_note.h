@@ -25,6 +25,8 @@ struct mri_crash_note {
 void mri_crash_note_open(struct mri_crash_note *note, const char *dir);
 /* Before a batch: how many rows it has at most; 0: the search is over. self: the note. */
 void mri_crash_note_batch(void *self, uint64_t rows);
-void mri_crash_note_close(struct mri_crash_note *note); /* an ended run; -1 allowed */
+/* An ended run; a note that is not open is allowed. `failed`: a record that was found and ended the job by
+ * the policy is still there in the next run. */
+void mri_crash_note_close(struct mri_crash_note *note, bool failed);
 
 #endif

@@ -110,7 +110,7 @@ bool mri_options_copy(struct mr_job *job, const char *type, const void *from, si
     return true;
 }
 
-void mri_notify(struct mr_job *job, const char *format, ...)
+void mri_notify(const struct mr_job *job, const char *format, ...)
 {
     char text[MR_ERROR_TEXT_BYTES + 128];
     va_list arguments;
@@ -156,7 +156,7 @@ static void start_job(struct mr_job *job, const char *name)
 {
     struct mr_error err = {.status = MR_OK};
     uint32_t workers = job->options.workers;
-    bool durable = job->options.state_dir != NULL;
+    bool lacks_memory = false;
 
     if (workers == 0) workers = mr_posix_cores();
     job->options.workers = MR_MIN(workers, 1024u);
@@ -175,9 +175,15 @@ static void start_job(struct mr_job *job, const char *name)
     }
     if (job->options.state_dir != NULL) {
         job->state_dir = mr_strdup(job->heap, job->options.state_dir);
+        lacks_memory |= job->state_dir == NULL;
         job->options.state_dir = job->state_dir;
     }
-    if (job->name == NULL || (job->state_dir == NULL && durable) ||
+    if (job->options.from != NULL) {
+        job->from = mr_strdup(job->heap, job->options.from);
+        lacks_memory |= job->from == NULL;
+        job->options.from = job->from;
+    }
+    if (job->name == NULL || lacks_memory ||
         (job->dead_letter_path == NULL && job->options.dead_letter_path != NULL)) {
         mr_error_nomem(&err, "a job", sizeof *job);
         mri_job_fail(job, &err);
@@ -214,6 +220,7 @@ void mr_job_destroy(struct mr_job *job)
         mr_strfree(job->heap, job->name);
         mr_strfree(job->heap, job->dead_letter_path);
         mr_strfree(job->heap, job->state_dir);
+        mr_strfree(job->heap, job->from);
         mr_free(job->heap, job->metrics, job->metrics_bytes);
         mr_posix_port_fini(&job->port);
     }

@@ -42,6 +42,7 @@ struct mr_job {
     struct mr_job_options options;
     char *dead_letter_path;
     char *state_dir;
+    char *from;
     struct mr_error error;
     struct mr_model *model;
     uint32_t source_count;
@@ -79,7 +80,7 @@ struct mr_stream {
 
 /* True if the job can go on being built. */
 bool mri_job_ok(const struct mr_job *job);
-void mri_notify(struct mr_job *job, const char *format, ...) MR_PRINTF(2, 3);
+void mri_notify(const struct mr_job *job, const char *format, ...) MR_PRINTF(2, 3);
 /* Keeps the first error. */
 enum mr_status mri_job_fail(struct mr_job *job, const struct mr_error *err);
 enum mr_status mri_job_invalid(struct mr_job *job, const char *format, ...) MR_PRINTF(2, 3);

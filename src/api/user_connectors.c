@@ -477,6 +477,70 @@ static void sink_abort(void *self)
     (void)self;
 }
 
+/* ---- epochs of own sinks ---- */
+
+static bool sink_transactional(const void *spec)
+{
+    const struct user_sink *sink = spec;
+
+    return sink->functions.prepare != NULL;
+}
+
+static enum mr_status sink_prepare(void *self, uint64_t epoch, struct mr_buffer *out,
+                                   enum mr_sink_flow *out_flow, struct mr_error *err)
+{
+    struct user_writer *writer = self;
+    const struct user_sink *sink = writer->sink;
+    char bytes[MR_TRANSACTION_BYTES_MAX];
+    size_t size = 0;
+
+    *out_flow = MR_SINK_READY;
+    MR_RET(sink_failed(sink, "prepare",
+                       sink->functions.prepare(writer->writer, epoch, bytes, &size), err));
+    if (size > sizeof bytes) {
+        return mr_error_set(err, MR_E_INVALID,
+                            "sink '%s': prepare wrote %zu bytes, at most %zu are allowed", sink->id,
+                            size, sizeof bytes);
+    }
+    if (!mr_buffer_put(out, bytes, size)) return mr_error_nomem(err, "a sink", size);
+    return MR_OK;
+}
+
+static enum mr_status sink_commit_epoch(void *self, uint64_t epoch, enum mr_sink_flow *out_flow,
+                                        struct mr_error *err)
+{
+    struct user_writer *writer = self;
+    const struct user_sink *sink = writer->sink;
+
+    *out_flow = MR_SINK_READY;
+    return sink_failed(sink, "commit", sink->functions.commit(writer->writer, epoch), err);
+}
+
+static enum mr_status sink_recover(void *spec, const struct mr_recover_context *context,
+                                   struct mr_error *err)
+{
+    const struct user_sink *sink = spec;
+    struct mr_transaction *states =
+        mr_alloc_array(context->heap, context->state_count + (size_t)1, sizeof *states);
+    struct mr_sink_recovery recovery = {.size = sizeof recovery,
+                                        .epoch = context->epoch,
+                                        .fence = context->fence,
+                                        .instances = context->instance_count,
+                                        .finished = context->finished,
+                                        .states = states,
+                                        .state_count = context->state_count};
+    enum mr_status st;
+
+    if (states == NULL) return mr_error_nomem(err, "a sink", context->state_count);
+    for (uint32_t i = 0; i < context->state_count; i++) {
+        states[i] =
+            (struct mr_transaction){context->states[i].data, context->states[i].size_bytes};
+    }
+    st = sink_failed(sink, "recover", sink->functions.recover(sink->user, &recovery), err);
+    mr_free(context->heap, states, (context->state_count + (size_t)1) * sizeof *states);
+    return st;
+}
+
 static void sink_close(void *self)
 {
     struct user_writer *writer = self;
@@ -510,6 +574,10 @@ static const struct mr_sink_ops user_sink_ops = {
     .finish = sink_finish,
     .commit = sink_commit,
     .abort = sink_abort,
+    .transactional = sink_transactional,
+    .prepare = sink_prepare,
+    .commit_epoch = sink_commit_epoch,
+    .recover = sink_recover,
     .close = sink_close,
     .describe = sink_describe,
     .destroy = sink_destroy,
@@ -520,9 +588,11 @@ enum mr_status mri_user_sink(struct mr_heap *heap, const char *id,
                              struct mr_sink *out, struct mr_error *err)
 {
     struct user_sink *sink;
+    size_t size;
 
     if (functions == NULL || functions->open == NULL || functions->write == NULL ||
-        (functions->size != 0 && functions->size < sizeof *functions)) {
+        (functions->size != 0 &&
+         functions->size < offsetof(struct mr_sink_functions, prepare))) {
         return mr_error_set(err, MR_E_INVALID,
                             "sink '%s': open and write must be set, and size to 0 or sizeof the "
                             "struct",
@@ -531,7 +601,9 @@ enum mr_status mri_user_sink(struct mr_heap *heap, const char *id,
     sink = mr_alloc_zero(heap, sizeof *sink);
     if (sink == NULL) return mr_error_nomem(err, "a sink", sizeof *sink);
     sink->heap = heap;
-    sink->functions = *functions;
+    /* Callers of an older header have a struct that ends before prepare. */
+    size = functions->size != 0 ? MR_MIN(functions->size, sizeof *functions) : sizeof *functions;
+    memcpy(&sink->functions, functions, size);
     sink->user = user;
     sink->ops = user_sink_ops;
     sink->ops.one_writer = functions->one_instance;
@@ -539,6 +611,13 @@ enum mr_status mri_user_sink(struct mr_heap *heap, const char *id,
     if (sink->id == NULL) {
         sink_destroy(sink);
         return mr_error_nomem(err, "a sink", 0);
+    }
+    if ((sink->functions.prepare == NULL) != (sink->functions.commit == NULL) ||
+        (sink->functions.prepare == NULL) != (sink->functions.recover == NULL)) {
+        sink_destroy(sink);
+        return mr_error_set(err, MR_E_INVALID,
+                            "sink '%s': prepare, commit and recover belong together: set all or none",
+                            id == NULL ? "" : id);
     }
     *out = (struct mr_sink){.ops = &sink->ops, .spec = sink};
     return MR_OK;

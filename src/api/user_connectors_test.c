@@ -309,3 +309,165 @@ MR_TEST(user_connectors, position_without_resume_is_refused_and_an_older_struct_
     source.ops->destroy(source.spec);
     mr_schema_release(source.schema);
 }
+
+/* ---- own sinks with transactions ---- */
+
+/* A store outside of the engine: rows are visible when their epoch is committed. */
+struct ledger {
+    uint64_t fence;
+    uint32_t recovered; /* calls */
+    uint64_t epoch;     /* told by the last one */
+    uint32_t state_count;
+    bool finished;
+    int64_t written; /* sums of a column of ones */
+    int64_t prepared;
+    int64_t visible;
+    uint64_t prepared_epoch;
+    uint32_t commits;
+    uint32_t opened;
+    enum mr_status answer; /* of prepare */
+};
+
+static enum mr_status open_ledger(void *user, uint32_t instance, void **out_writer)
+{
+    struct ledger *ledger = user;
+
+    (void)instance;
+    MR_EXPECT(ledger->recovered > ledger->opened); /* in every attempt before any open */
+    ledger->opened++;
+    ledger->written = ledger->prepared = 0;
+    *out_writer = ledger;
+    return MR_OK;
+}
+
+static enum mr_status write_ledger(void *writer, const struct mr_batch *batch)
+{
+    struct ledger *ledger = writer;
+
+    ledger->written += batch->row_count;
+    return MR_OK;
+}
+
+static enum mr_status prepare_ledger(void *writer, uint64_t epoch, void *bytes,
+                                     size_t *out_size_bytes)
+{
+    struct ledger *ledger = writer;
+
+    MR_EXPECT(epoch > ledger->prepared_epoch);
+    ledger->prepared_epoch = epoch;
+    ledger->prepared += ledger->written;
+    ledger->written = 0;
+    memcpy(bytes, &ledger->prepared, sizeof ledger->prepared);
+    *out_size_bytes = sizeof ledger->prepared;
+    return ledger->answer;
+}
+
+static enum mr_status commit_ledger(void *writer, uint64_t epoch)
+{
+    struct ledger *ledger = writer;
+
+    MR_EXPECT(epoch <= ledger->prepared_epoch);
+    ledger->visible += ledger->prepared;
+    ledger->prepared = 0;
+    ledger->commits++;
+    return MR_OK;
+}
+
+static enum mr_status recover_ledger(void *user, const struct mr_sink_recovery *recovery)
+{
+    struct ledger *ledger = user;
+
+    MR_EXPECT_EQ_UINT(recovery->size, sizeof *recovery);
+    MR_EXPECT(recovery->fence > ledger->fence);
+    ledger->fence = recovery->fence;
+    ledger->epoch = recovery->epoch;
+    ledger->finished = recovery->finished;
+    ledger->state_count = recovery->state_count;
+    for (uint32_t i = 0; i < recovery->state_count; i++) {
+        MR_EXPECT_EQ_UINT(recovery->states[i].size_bytes, sizeof ledger->prepared);
+    }
+    ledger->recovered++;
+    return MR_OK;
+}
+
+static const struct mr_sink_functions ledger_functions = {
+    .size = sizeof ledger_functions,
+    .one_instance = true,
+    .open = open_ledger,
+    .write = write_ledger,
+    .prepare = prepare_ledger,
+    .commit = commit_ledger,
+    .recover = recover_ledger,
+};
+
+static enum mr_status run_ledger(struct ledger *ledger, const struct mr_sink_functions *functions,
+                                 char *error, size_t error_bytes)
+{
+    static const struct mr_field fields[] = {{.name = "n", .type = MR_INT64},
+                                             {.name = "a", .type = MR_UTF8}};
+    struct mr_job_options options = {.size = sizeof options,
+                                     .mode = MR_MODE_STREAMING,
+                                     .state_dir = mr_test_dir(),
+                                     .guarantee = MR_EXACTLY_ONCE};
+    struct counter counter = {.rows = 5000, .bursts = 300};
+    struct mr_job *job = mr_job_create("test", &options);
+    enum mr_status st;
+
+    mr_prng_init(&counter.prng, 1, 1);
+    mr_write_sink(mr_read_source(job, "count", &counter_functions, &counter, fields, 2, true),
+                  "ledger", functions, ledger);
+    st = mr_job_run(job, NULL);
+    (void)snprintf(error, error_bytes, "%s", st == MR_OK ? "" : mr_job_error(job));
+    mr_job_destroy(job);
+    return st;
+}
+
+MR_TEST(user_connectors, an_own_sink_with_transactions_shows_rows_of_complete_epochs)
+{
+    struct ledger ledger = {.answer = MR_OK};
+    char error[512];
+
+    if (run_ledger(&ledger, &ledger_functions, error, sizeof error) != MR_OK) MR_FAIL("%s", error);
+    MR_EXPECT_EQ_INT(ledger.visible, 5000);
+    MR_EXPECT_EQ_UINT(ledger.recovered, 1);
+    MR_EXPECT_EQ_UINT(ledger.epoch, 0);
+    MR_EXPECT_EQ_UINT(ledger.state_count, 0);
+    MR_EXPECT(ledger.commits > 0);
+    /* Once more: the job is finished, and only what is left to commit is done. */
+    if (run_ledger(&ledger, &ledger_functions, error, sizeof error) != MR_OK) MR_FAIL("%s", error);
+    MR_EXPECT_EQ_INT(ledger.visible, 5000);
+    MR_EXPECT_EQ_UINT(ledger.recovered, 2);
+    MR_EXPECT(ledger.finished);
+    MR_EXPECT_EQ_UINT(ledger.state_count, 1);
+    MR_EXPECT(ledger.epoch >= ledger.prepared_epoch);
+}
+
+MR_TEST(user_connectors, when_prepare_of_an_own_sink_fails_then_it_is_named)
+{
+    struct ledger ledger = {.answer = MR_E_IO};
+    char error[512];
+
+    MR_EXPECT_EQ_INT(run_ledger(&ledger, &ledger_functions, error, sizeof error), MR_E_IO);
+    MR_EXPECT_CONTAINS(error, "sink 'ledger': prepare failed: ");
+    MR_EXPECT_EQ_INT(ledger.visible, 0);
+}
+
+MR_TEST(user_connectors, an_own_sink_has_all_of_its_transactions_or_none)
+{
+    struct mr_sink_functions functions = ledger_functions;
+    struct mr_sink sink;
+    struct mr_error err;
+
+    functions.recover = NULL;
+    MR_EXPECT_STATUS(mri_user_sink(mr_test_heap(), "half", &functions, NULL, &sink, &err),
+                     MR_E_INVALID);
+    MR_EXPECT_CONTAINS(err.text, "sink 'half': prepare, commit and recover belong together");
+    functions = ledger_functions;
+    functions.size = offsetof(struct mr_sink_functions, prepare); /* of an older header */
+    MR_EXPECT_OK(mri_user_sink(mr_test_heap(), "old", &functions, NULL, &sink, &err), &err);
+    MR_EXPECT(!sink.ops->transactional(sink.spec));
+    sink.ops->destroy(sink.spec);
+    MR_EXPECT_OK(mri_user_sink(mr_test_heap(), "new", &ledger_functions, NULL, &sink, &err), &err);
+    MR_EXPECT(sink.ops->transactional(sink.spec));
+    sink.ops->destroy(sink.spec);
+}

@@ -70,16 +70,55 @@ enum mr_text_format { MR_FORMAT_AUTO, MR_FORMAT_TABLE, MR_FORMAT_CSV, MR_FORMAT_
 
 /* Rows as text. `path` NULL or "-": stdout; a name: one file, written beside as a dot name and
  * renamed by commit; a name ending in '/': a directory of parts `part-00000.csv`, one per instance.
- * AUTO: table on a terminal, else csv. TABLE columns are sized from the first 1000 rows. */
+ * AUTO: table on a terminal, else csv. TABLE columns are sized from the first 1000 rows.
+ *
+ * With epochs (a writer's fence is not 0): the file appears when its last epoch is complete, parts
+ * are `part-<instance>-<number>.csv` and appear one after the other, `_SUCCESS` at last
+ * (connect/file/parts.h). Standard output, what lies in /dev and `stream` take nothing back: they
+ * have no epochs. A table as a file is refused then. */
 struct mr_format_options {
     const char *path;
     enum mr_text_format format;
     uint32_t number; /* of the job's sink, from 1: no two of a job share a temporary file */
+    bool stream;     /* the path is known to be a pipe or device */
+    uint64_t roll_bytes; /* with epochs a part is complete at this size (0: 128 MiB) */
+    int64_t roll_us;     /* or age (0: 60 s) */
 };
 enum mr_status mr_format_sink(struct mr_heap *heap, const struct mr_format_options *options,
                               struct mr_sink *out, struct mr_error *err) MR_MUST_USE;
 enum mr_status mr_blackhole_sink(struct mr_heap *heap, struct mr_sink *out,
                                  struct mr_error *err) MR_MUST_USE;
+
+/* ---- topics: logs on this machine, written by one job and read by others (connect/log) ---- */
+
+/* True for "log://...". */
+bool mr_log_is_url(const char *path);
+/* `path`: "log://DIR/topic" with options behind a `?`, as in docs/reference/formats.md. Each instance
+ * writes a partition of its own. With epochs rows are visible when theirs is complete, without when
+ * they are flushed. */
+struct mr_log_sink_options {
+    const char *path;
+};
+enum mr_status mr_log_sink(struct mr_heap *heap, const struct mr_log_sink_options *options,
+                           struct mr_sink *out, struct mr_error *err) MR_MUST_USE;
+
+/* Committed rows of a topic, a split per partition, in the order in which they were written there.
+ * Ends with what is committed when the job is planned, or (`follow`) never. The topic must be there:
+ * its schema is read through `disk`, which is not kept. */
+struct mr_log_source_options {
+    const char *path;
+    bool follow;
+    bool event_time;    /* rows come with the event time that they were written with */
+    bool one_partition; /* only `partition` */
+    uint32_t partition;
+    uint64_t from_row; /* number of the first row in each partition; 0: the oldest there is */
+};
+enum mr_status mr_log_source(struct mr_heap *heap, struct mr_disk *disk,
+                             const struct mr_log_source_options *options, struct mr_source *out,
+                             struct mr_error *err) MR_MUST_USE;
+/* What is in a topic, for people. */
+enum mr_status mr_log_info(struct mr_heap *heap, struct mr_disk *disk, const char *path,
+                           struct mr_text *out, struct mr_error *err) MR_MUST_USE;
 
 /* One value as the text sinks print it (null: empty for csv, `null` for ndjson, NULL for table). */
 void mr_value_print(const struct mr_column *column, uint32_t element, enum mr_text_format format,

@@ -43,6 +43,31 @@ static void blackhole_abort(void *writer)
     (void)writer;
 }
 
+/* Nothing is kept, so nothing comes twice. */
+static enum mr_status blackhole_prepare(void *writer, uint64_t epoch, struct mr_buffer *out,
+                                        enum mr_sink_flow *out_flow, struct mr_error *err)
+{
+    (void)epoch;
+    (void)out;
+    return blackhole_flush(writer, out_flow, err);
+}
+
+static enum mr_status blackhole_commit_epoch(void *writer, uint64_t epoch,
+                                             enum mr_sink_flow *out_flow, struct mr_error *err)
+{
+    (void)epoch;
+    return blackhole_flush(writer, out_flow, err);
+}
+
+static enum mr_status blackhole_recover(void *spec, const struct mr_recover_context *context,
+                                        struct mr_error *err)
+{
+    (void)spec;
+    (void)context;
+    (void)err;
+    return MR_OK;
+}
+
 static uint64_t blackhole_bytes(const void *writer)
 {
     (void)writer;
@@ -76,6 +101,9 @@ static const struct mr_sink_ops blackhole_ops = {
     .finish = blackhole_flush,
     .commit = blackhole_commit,
     .abort = blackhole_abort,
+    .prepare = blackhole_prepare,
+    .commit_epoch = blackhole_commit_epoch,
+    .recover = blackhole_recover,
     .bytes = blackhole_bytes,
     .close = blackhole_abort,
     .describe = blackhole_describe,

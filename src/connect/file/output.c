@@ -2,6 +2,7 @@
 #include "connect/file/output.h"
 
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "connect/file/files.h"
@@ -50,8 +51,8 @@ static void unlink_quietly(struct mr_disk *disk, const char *path)
     (void)ignored;
 }
 
-static enum mr_status open_temporary(struct mri_output *output, uint32_t sink,
-                                     uint32_t instance, struct mr_error *err)
+static enum mr_status open_temporary(struct mri_output *output, uint32_t sink, uint32_t instance,
+                                     struct mr_error *err)
 {
     enum mr_status st;
 
@@ -110,6 +111,20 @@ enum mr_status mri_output_open(struct mri_output *output, struct mr_heap *heap,
     return open_path(output, sink, instance, err);
 }
 
+enum mr_status mri_output_init_kept(struct mri_output *output, struct mr_heap *heap,
+                                    struct mr_disk *disk, const char *path, struct mr_error *err)
+{
+    memset(output, 0, sizeof *output);
+    output->heap = heap;
+    output->disk = disk;
+    output->number = MR_FILE_NONE;
+    output->kept = true;
+    mr_buffer_init(&output->fill, heap);
+    mr_buffer_init(&output->busy, heap);
+    output->path = mr_strdup(heap, path);
+    return output->path != NULL ? MR_OK : mr_error_nomem(err, path, strlen(path));
+}
+
 /* ---- writing ---- */
 
 /* Starts the request or looks after it. *out_done: it is over and was successful. */
@@ -145,6 +160,17 @@ static void swap(struct mri_output *output)
     output->busy_done = 0;
 }
 
+static void note_written(struct mri_output *output, size_t size_bytes)
+{
+    if (MR_PLANT("museum-19")) size_bytes = output->busy.size_bytes - output->busy_done;
+    if (output->kept) {
+        mri_sum_add(&output->sum, output->written_bytes, output->busy.data + output->busy_done,
+                    size_bytes);
+    }
+    output->busy_done += size_bytes;
+    output->written_bytes += size_bytes;
+}
+
 bool mri_output_blocked(struct mri_output *output)
 {
     return output->pending;
@@ -167,8 +193,8 @@ enum mr_status mri_output_push(struct mri_output *output, bool all, bool *out_bl
             output->request = (struct mr_disk_request){
                 .op = MR_DISK_WRITE,
                 .file = output->number,
-                .path = output->temporary != NULL ? NULL : output->path,
-                .offset = MR_OFFSET_APPEND,
+                .path = output->temporary != NULL || output->kept ? NULL : output->path,
+                .offset = output->kept ? output->written_bytes : MR_OFFSET_APPEND,
                 .data = output->busy.data + output->busy_done,
                 .size_bytes = output->busy.size_bytes - output->busy_done,
             };
@@ -180,8 +206,7 @@ enum mr_status mri_output_push(struct mri_output *output, bool all, bool *out_bl
             return mr_error_set(err, MR_E_IO, "%s takes no more bytes (after %llu)",
                                 name_of(output), (unsigned long long)output->written_bytes);
         }
-        output->busy_done += output->request.done_bytes;
-        output->written_bytes += output->request.done_bytes;
+        note_written(output, output->request.done_bytes);
     }
 }
 
@@ -205,6 +230,27 @@ enum mr_status mri_output_finish(struct mri_output *output, bool *out_blocked, s
     MR_RET(drive(output, &done, err));
     *out_blocked = !done;
     output->synced = done;
+    return MR_OK;
+}
+
+enum mr_status mri_output_sync(struct mri_output *output, bool *out_blocked, struct mr_error *err)
+{
+    enum mr_status st;
+    bool done = false;
+
+    mr_assert(output->kept);
+    *out_blocked = false;
+    if (!output->pending || output->request.op == MR_DISK_WRITE) {
+        MR_RET(mri_output_push(output, true, out_blocked, err));
+        if (*out_blocked || output->synced_bytes == output->written_bytes) return MR_OK;
+        if (MR_PLANT("museum-3")) return MR_OK; /* before the disk has answered */
+        MR_CRASH("C11");
+        output->request = (struct mr_disk_request){.op = MR_DISK_SYNC, .file = output->number};
+    }
+    st = drive(output, &done, err);
+    if (st != MR_OK && !MR_PLANT("museum-18")) return st;
+    *out_blocked = !done;
+    if (done) output->synced_bytes = output->written_bytes;
     return MR_OK;
 }
 
@@ -276,7 +322,7 @@ void mri_output_close(struct mri_output *output)
     if (output->number != MR_FILE_NONE && output->path != NULL) {
         mri_close_quietly(output->disk, output->number);
     }
-    if (output->temporary != NULL && !output->committed) {
+    if (output->temporary != NULL && !output->committed && !output->kept) {
         unlink_quietly(output->disk, output->temporary);
     }
     mr_buffer_fini(&output->fill);

@@ -5,6 +5,9 @@
  * `abort` removes it. The name is the same in every run, so that what a killed job left behind
  * goes with the next one. Standard output, pipes and devices are written to directly.
  *
+ * With epochs (parts.h) the caller chooses the temporary name, `sync` makes safe what there is so
+ * far, and the file stays when the output is closed: the next attempt decides about it.
+ *
  * The caller appends to `fill` and then calls push; bytes are handed to the disk 64 KiB or more at
  * a time while the next ones are being made.
  *
@@ -16,6 +19,7 @@
 #ifndef MR_CONNECT_FILE_OUTPUT_H
 #define MR_CONNECT_FILE_OUTPUT_H
 
+#include "connect/file/sum.h"
 #include "data/rowcodec.h"
 #include "port/disk.h"
 
@@ -34,7 +38,10 @@ struct mri_output {
     bool pending;
     bool synced;
     bool committed;
-    uint64_t written_bytes;
+    bool kept;              /* closing leaves the file; writes say where they go */
+    uint64_t written_bytes; /* where the next byte goes */
+    uint64_t synced_bytes;  /* kept: safe on the device */
+    struct mri_sum sum;     /* kept: over all that was written */
 };
 
 #define MRI_OUTPUT_LETTERS 0u /* the number of the dead letters; sinks count from 1 */
@@ -44,6 +51,14 @@ struct mri_output {
 enum mr_status mri_output_open(struct mri_output *output, struct mr_heap *heap,
                                struct mr_disk *disk, const char *path, uint32_t sink,
                                uint32_t instance, struct mr_error *err) MR_MUST_USE;
+/* For a file that the caller opens itself (`number` of it is given later) and that stays when the
+ * output is closed. `path` is for errors. */
+enum mr_status mri_output_init_kept(struct mri_output *output, struct mr_heap *heap,
+                                    struct mr_disk *disk, const char *path,
+                                    struct mr_error *err) MR_MUST_USE;
+/* Kept files: pushes all and syncs. Repeat while blocked. */
+enum mr_status mri_output_sync(struct mri_output *output, bool *out_blocked,
+                               struct mr_error *err) MR_MUST_USE;
 /* True while an earlier push waits for the disk: do not append more. */
 bool mri_output_blocked(struct mri_output *output);
 /* Hands bytes on; with `all` even a few. *out_blocked: some wait for the disk. */
