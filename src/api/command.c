@@ -118,6 +118,7 @@ static void durable_options(const struct mr_arguments *arguments, struct mr_job_
     out->restarts = (uint32_t)arguments->numbers[MRI_OPTION_RESTARTS];
     out->fresh = common(arguments, MRI_OPTION_FRESH) != NULL;
     out->takeover = common(arguments, MRI_OPTION_TAKEOVER) != NULL;
+    out->from = common(arguments, MRI_OPTION_FROM);
     out->allow_dropped_state = common(arguments, MRI_OPTION_DROPPED_STATE) != NULL;
 }
 

@@ -3,6 +3,8 @@
 #include "base/status.h"
 #include "runtime/sink_operator.h"
 #include "state/job_file.h"
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -240,15 +242,34 @@ enum mr_status mri_durable_open(struct mri_durable *durable, struct mr_job *job,
     MR_RET(take_lock(durable, err));
     if (job->options.fresh) MR_RET(forget(durable, err));
     MR_RET(check_job(durable, plan, inputs, input_count, err));
+    (void)mri_durable_stop_asked(durable); /* one that came too late for the run before */
     open_crash_note(durable);
     return MR_OK;
 }
 
-void mri_durable_close(struct mri_durable *durable)
+void mri_durable_close(struct mri_durable *durable, bool failed)
 {
-    if (durable->job != NULL) mri_crash_note_close(&durable->crash);
+    if (durable->job != NULL) mri_crash_note_close(&durable->crash, failed);
     if (durable->job != NULL) mr_holder_release(&durable->holder);
     *durable = (struct mri_durable){.job = NULL};
+}
+
+enum mri_stop mri_durable_stop_asked(const struct mri_durable *durable)
+{
+    char path[4096];
+    char word[8] = "";
+    ssize_t size;
+    int file;
+
+    if (durable->job == NULL) return MRI_STOP_NOT;
+    (void)snprintf(path, sizeof path, "%s/STOP", durable->job->options.state_dir);
+    file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (file < 0) return MRI_STOP_NOT;
+    size = read(file, word, sizeof word - 1);
+    (void)close(file);
+    if (size <= 0 || strchr(word, '\n') == NULL) return MRI_STOP_NOT; /* is being written */
+    (void)unlink(path);
+    return strncmp(word, "drain", 5) == 0 ? MRI_STOP_DRAIN : MRI_STOP_AT_EPOCH;
 }
 
 /* ---- again? ---- */
@@ -258,11 +279,19 @@ static bool worth_another(enum mr_status status)
     switch (mr_status_class(status)) {
     case MR_CLASS_RETRY:
     case MR_CLASS_ABORT: return true;
-    case MR_CLASS_FATAL: return status == MR_E_IO || status == MR_E_NO_SPACE;
+    case MR_CLASS_FATAL: return status == MR_E_IO;
     case MR_CLASS_USER: return status == MR_E_USER_FUNCTION;
     case MR_CLASS_NONE: break;
     }
     return false;
+}
+
+/* A full disk is nobody's fault and mostly ends: the job waits for it, however long. */
+static bool wait_for_space(const struct mr_job *job, int64_t pause_us, const struct mr_error *err)
+{
+    mri_notify(job, "%s; waiting for space, then going on from the last complete epoch", err->text);
+    wait_us(job, MR_MIN(pause_us, PAUSE_MAX_US));
+    return !atomic_load(&job->cancelled);
 }
 
 bool mri_durable_again(struct mri_durable *durable, enum mr_status status, uint32_t attempts,
@@ -271,7 +300,9 @@ bool mri_durable_again(struct mri_durable *durable, enum mr_status status, uint3
     struct mr_job *job = durable->job;
     uint32_t shift = MR_MIN(attempts - 1, 10u);
 
-    if (job == NULL || !worth_another(status) || attempts > job->options.restarts) return false;
+    if (job == NULL) return false;
+    if (status == MR_E_NO_SPACE) return wait_for_space(job, PAUSE_MIN_US << shift, err);
+    if (!worth_another(status) || attempts > job->options.restarts) return false;
     mri_notify(job, "attempt %u failed: %s", attempts, err->text);
     mri_notify(job, "beginning again from the last complete epoch (%u of %u restarts)", attempts,
                job->options.restarts);

@@ -35,7 +35,10 @@ enum mr_status mri_durable_open(struct mri_durable *durable, struct mr_job *job,
                                 struct mr_disk *disk, const struct mr_plan *plan,
                                 const struct mr_input *inputs, uint32_t input_count,
                                 struct mr_error *err) MR_MUST_USE;
-void mri_durable_close(struct mri_durable *durable); /* a zeroed one is allowed */
+void mri_durable_close(struct mri_durable *durable, bool failed); /* a zeroed one is allowed */
+/* What `millrace stop` asks for, by the file STOP in the directory, which is removed. */
+enum mri_stop { MRI_STOP_NOT, MRI_STOP_AT_EPOCH, MRI_STOP_DRAIN };
+enum mri_stop mri_durable_stop_asked(const struct mri_durable *durable);
 /* True if another attempt is to be made; waits before it. */
 bool mri_durable_again(struct mri_durable *durable, enum mr_status status, uint32_t attempts,
                        const struct mr_error *err);

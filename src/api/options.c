@@ -96,6 +96,11 @@ const struct mri_option mri_common_options[MRI_COMMON_COUNT] = {
                                    NULL}},
     [MRI_OPTION_TAKEOVER] = {.spec = {"takeover", MR_OPTION_FLAG, NULL,
                                       "end the process that holds --state-dir, then start", NULL}},
+    [MRI_OPTION_FROM] = {.spec = {"from", MR_OPTION_TEXT, "SAVEPOINT",
+                                  "where --state-dir holds no epoch yet: begin with the state of this "
+                                  "savepoint",
+                                  NULL},
+                         .shown_default = "none"},
     [MRI_OPTION_DROPPED_STATE] = {.spec = {"allow-dropped-state", MR_OPTION_FLAG, NULL,
                                            "go on although operators whose state is stored are "
                                            "gone: their state is left out",
@@ -399,7 +404,8 @@ static bool check_durable(struct mr_arguments *out)
 {
     static const enum mri_common need_directory[] = {
         MRI_OPTION_EPOCH,    MRI_OPTION_COMMIT, MRI_OPTION_DURABILITY, MRI_OPTION_ROLL,
-        MRI_OPTION_RESTARTS, MRI_OPTION_FRESH,  MRI_OPTION_TAKEOVER,   MRI_OPTION_DROPPED_STATE};
+        MRI_OPTION_RESTARTS, MRI_OPTION_FRESH,  MRI_OPTION_TAKEOVER,   MRI_OPTION_FROM,
+        MRI_OPTION_DROPPED_STATE};
     const char *roll = mri_argument_common(out, MRI_OPTION_ROLL);
     int64_t restarts = out->numbers[MRI_OPTION_RESTARTS];
     uint64_t bytes;

@@ -46,7 +46,7 @@ static size_t bounded_text(const struct mri_progress_view *view, char *out, size
     eta_text(view, eta, sizeof eta);
     return (size_t)snprintf(out, room, "%s [%s] %3.0f %%  %s rows/s  %s/s%s", view->name, bar,
                             done * 100, mri_short_text(view->rows_in_per_s).text,
-                            mri_bytes_text(view->bytes_in_per_s).text, eta);
+                            mri_size_text(view->bytes_in_per_s).text, eta);
 }
 
 /* Behind the clock by at most a day or so: as a span. Old data: the watermark itself says more. */

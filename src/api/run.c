@@ -157,7 +157,7 @@ static void run_fini(struct run *run)
     struct mr_job *job = run->job;
 
     mr_runner_destroy(run->runner);
-    mri_durable_close(&run->durable);
+    mri_durable_close(&run->durable, job->error.status != MR_OK);
     mr_plan_destroy(run->plan);
     mr_dead_letter_close(run->letters);
     end_disk(job, run->letters_disk);
@@ -220,10 +220,22 @@ static void end_early(struct run *run)
     }
 }
 
+/* `millrace stop`. Draining: input ends as if it were over. */
+static void hear_stop(struct run *run)
+{
+    if (run->checkpoint == NULL) return;
+    switch (mri_durable_stop_asked(&run->durable)) {
+    case MRI_STOP_NOT: break;
+    case MRI_STOP_AT_EPOCH: mr_checkpoint_stop(run->checkpoint); break;
+    case MRI_STOP_DRAIN: atomic_store(&run->runner->stopping, true); break;
+    }
+}
+
 static void look(struct run *run)
 {
     struct mr_job *job = run->job;
 
+    hear_stop(run);
     if (atomic_load(&job->cancelled)) end_early(run);
     if (job->watch != NULL) {
         job->watch(job->watch_self, job, run->runner, run->total_bytes, run->bounded);
@@ -342,6 +354,7 @@ static enum mr_status open_checkpoint(struct run *run, bool *out_nothing, struct
     const struct mr_job_options *options = &run->job->options;
     struct mr_checkpoint_options how = {
         .dir = options->state_dir,
+        .from = options->from,
         .epoch_us = options->epoch_us == 0 ? MRI_EPOCH_US : options->epoch_us,
         .ordered = options->commit == MR_COMMIT_MICRO_BATCH,
         .allow_dropped_state = options->allow_dropped_state,

@@ -42,7 +42,7 @@ struct mri_words mri_short_text(double number)
     return scaled(number, 1000, units, MR_COUNT(units));
 }
 
-struct mri_words mri_bytes_text(double bytes)
+struct mri_words mri_size_text(double bytes)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
 
@@ -117,8 +117,8 @@ static void print_epochs(const struct mr_arguments *arguments, const struct mr_s
     fprintf(out, "%s: %s%s epochs complete, the last is %s; %s changed, %s written to state\n", name,
             summary->resumed ? "resumed; " : "", mri_count_text(summary->epochs).text,
             mri_count_text(summary->last_epoch).text,
-            mri_bytes_text((double)summary->changed_bytes).text,
-            mri_bytes_text((double)summary->written_bytes).text);
+            mri_size_text((double)summary->changed_bytes).text,
+            mri_size_text((double)summary->written_bytes).text);
     if (summary->stopped) {
         fprintf(out, "%s: stopped early; the same command goes on from there\n", name);
     }
@@ -135,11 +135,11 @@ void mri_print_summary(const struct mr_arguments *arguments, const struct mr_sum
             mri_count_text(summary->rows_out).text, mri_count_text(summary->rows_late).text,
             mri_count_text(summary->rows_rejected).text);
     fprintf(out, "%s: %s read, %s written in %s; %s rows/s, %s/s; peak memory %s\n", name,
-            mri_bytes_text((double)summary->bytes_in).text,
-            mri_bytes_text((double)summary->bytes_out).text, mri_seconds_text(us).text,
+            mri_size_text((double)summary->bytes_in).text,
+            mri_size_text((double)summary->bytes_out).text, mri_seconds_text(us).text,
             mri_short_text(per_second(summary->rows_in, us)).text,
-            mri_bytes_text(per_second(summary->bytes_in, us)).text,
-            mri_bytes_text((double)summary->peak_memory_bytes).text);
+            mri_size_text(per_second(summary->bytes_in, us)).text,
+            mri_size_text((double)summary->peak_memory_bytes).text);
     print_epochs(arguments, summary, out);
     print_losses(arguments, summary, colour, out);
 }

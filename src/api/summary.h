@@ -16,7 +16,7 @@ struct mri_words {
 
 struct mri_words mri_count_text(uint64_t count); /* 27,004 */
 struct mri_words mri_short_text(double number);  /* 1.25 M */
-struct mri_words mri_bytes_text(double bytes);   /* 641 KiB, 1.2 GiB */
+struct mri_words mri_size_text(double bytes);   /* 641 KiB, 1.2 GiB */
 struct mri_words mri_seconds_text(int64_t us);   /* 12 ms, 3.4 s, 2 min 5 s */
 
 /* Rows in, out, late, rejected, bytes, time, rows/s, peak memory; then what must not be overlooked.

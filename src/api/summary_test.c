@@ -18,12 +18,12 @@ MR_TEST(summary, counts_have_commas)
 
 MR_TEST(summary, sizes_and_rates_have_three_digits)
 {
-    MR_EXPECT_EQ_STR(mri_bytes_text(0).text, "0 B");
-    MR_EXPECT_EQ_STR(mri_bytes_text(999).text, "999 B");
-    MR_EXPECT_EQ_STR(mri_bytes_text(1000).text, "0.98 KiB");
-    MR_EXPECT_EQ_STR(mri_bytes_text(1536).text, "1.50 KiB");
-    MR_EXPECT_EQ_STR(mri_bytes_text(656678).text, "641 KiB");
-    MR_EXPECT_EQ_STR(mri_bytes_text(1024.0 * 1024 * 12.25).text, "12.2 MiB");
+    MR_EXPECT_EQ_STR(mri_size_text(0).text, "0 B");
+    MR_EXPECT_EQ_STR(mri_size_text(999).text, "999 B");
+    MR_EXPECT_EQ_STR(mri_size_text(1000).text, "0.98 KiB");
+    MR_EXPECT_EQ_STR(mri_size_text(1536).text, "1.50 KiB");
+    MR_EXPECT_EQ_STR(mri_size_text(656678).text, "641 KiB");
+    MR_EXPECT_EQ_STR(mri_size_text(1024.0 * 1024 * 12.25).text, "12.2 MiB");
     MR_EXPECT_EQ_STR(mri_short_text(12).text, "12");
     MR_EXPECT_EQ_STR(mri_short_text(1250000).text, "1.25 M");
     MR_EXPECT_EQ_STR(mri_short_text(999.7).text, "1.00 k");

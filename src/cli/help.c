@@ -77,6 +77,6 @@ const struct mri_cli_command mri_cli_help = {
     .summary = "explains a command, or prints all options as a page of the manual",
     .help = "example:  millrace help completion\n"
             "exit:     0 done, 2 wrong usage\n",
-    .words = "version completion help reference",
+    .words = "version state log completion help reference",
     .run = run_help,
 };

@@ -5,6 +5,8 @@
 #include "base/status.h"
 #include "core/epoch.h"
 #include "runtime/restore.h"
+#include "state/snapshot.h"
+#include <string.h>
 
 #define BACKOFF_MIN_US (100 * MR_MILLISECOND)
 #define BACKOFF_MAX_US (10 * MR_SECOND)
@@ -167,6 +169,7 @@ static void take_job_state(struct mr_checkpoint *cp, struct mr_job_state job)
     /* Small state is sealed whole at once: what earlier attempts wrote can go. */
     cp->full = job.layout != layout || is_small(cp);
     job.layout = layout;
+    job.fence = cp->runner->fence;
     if (job.lane_count == 0) job.lane_count = cp->runner->plan->options.workers;
     if (job.batch_rows == 0) job.batch_rows = BATCH_ROWS_FIRST;
     cp->job = job;
@@ -178,6 +181,64 @@ static void take_job_state(struct mr_checkpoint *cp, struct mr_job_state job)
     }
 }
 
+/* ---- beginning with the state of a savepoint ---- */
+
+static enum mr_status visit_snapshot(struct mr_snapshot *snapshot, struct mr_restore *restore,
+                                     struct mr_error *err)
+{
+    for (;;) {
+        const char *operator_id;
+        struct mr_entry entry;
+
+        MR_RET(mr_snapshot_next(snapshot, &operator_id, &entry, err));
+        if (operator_id == NULL) return MR_OK;
+        MR_RET(mr_restore_entry(restore, operator_id, &entry, err));
+    }
+}
+
+static enum mr_status restore_from(struct mr_checkpoint *cp, struct mr_restore *restore,
+                                   struct mr_error *err)
+{
+    uint32_t groups = cp->runner->plan->options.key_group_count;
+    struct mr_snapshot *snapshot;
+    const struct mr_snapshot_info *info;
+    enum mr_status st = MR_OK;
+
+    MR_RET(mr_snapshot_open(cp->runner->heap, cp->disk, cp->options.from, 0, &snapshot, err));
+    info = mr_snapshot_info(snapshot);
+    if (info->key_group_count != 0 && info->key_group_count != groups) {
+        st = mr_error_set(err, MR_E_CHANGED,
+                          "%s: its state is in %u key groups, this job has %u; their number is fixed "
+                          "for the life of the state",
+                          cp->options.from, info->key_group_count, groups);
+    }
+    if (st == MR_OK) st = visit_snapshot(snapshot, restore, err);
+    cp->restored = info->epoch; /* numbers go on: an id never comes twice for the same state (T6) */
+    mr_snapshot_close(snapshot);
+    return st;
+}
+
+/* The fence under which that state was written: files that it names carry it. */
+static enum mr_status fence_of_source(struct mr_checkpoint *cp, uint64_t *out, struct mr_error *err)
+{
+    struct mr_job_state job = {.fence = 0};
+    struct mr_snapshot *snapshot;
+    const char *operator_id;
+    struct mr_entry entry;
+    enum mr_status st;
+
+    *out = 0;
+    if (cp->options.from == NULL) return MR_OK;
+    MR_RET(mr_snapshot_open(cp->runner->heap, cp->disk, cp->options.from, 0, &snapshot, err));
+    do { /* in order of the ids: the job's own comes early */
+        st = mr_snapshot_next(snapshot, &operator_id, &entry, err);
+    } while (st == MR_OK && operator_id != NULL && !mr_job_state_read(operator_id, &entry, &job) &&
+             strcmp(operator_id, MR_JOB_STATE) <= 0);
+    mr_snapshot_close(snapshot);
+    *out = job.fence + 1;
+    return st;
+}
+
 static enum mr_status restore(struct mr_checkpoint *cp, struct mr_error *err)
 {
     struct mr_restore_options how = {.allow_dropped_state = cp->options.allow_dropped_state};
@@ -186,10 +247,13 @@ static enum mr_status restore(struct mr_checkpoint *cp, struct mr_error *err)
     enum mr_status st;
 
     MR_GOTO(mr_restore_begin(cp->runner, &how, &restore, err));
+    MR_GOTO(fence_of_source(cp, &options.least_fence, err));
     MR_GOTO(mr_epoch_log_open(cp->runner->heap, &options, mr_restore_entry, restore, &cp->log, err));
     cp->restored = mr_epoch_log_last(cp->log);
     cp->runner->fence = mr_epoch_log_fence(cp->log);
+    if (cp->restored == 0 && cp->options.from != NULL) MR_GOTO(restore_from(cp, restore, err));
     take_job_state(cp, mr_restore_job(restore));
+    if (mr_epoch_log_last(cp->log) == 0) cp->full = true;
     MR_CRASH("C42");
     log_to_start(cp);
     MR_GOTO(mr_restore_finish(restore, cp->restored, err));

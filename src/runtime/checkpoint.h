@@ -27,6 +27,8 @@ struct mr_checkpoint;
 
 struct mr_checkpoint_options {
     const char *dir;
+    const char *from; /* where there is no epoch yet: begin with the state of this savepoint, or of this
+                       * state directory; NULL: with none */
     int64_t epoch_us;  /* floor between two barriers; 0: as fast as they go */
     bool ordered;      /* micro-batch: an epoch begins when the one before is visible */
     bool allow_dropped_state;

@@ -158,19 +158,26 @@ static enum mr_status keep_writer(struct mr_restore *restore, const struct targe
     return MR_OK;
 }
 
+bool mr_job_state_read(const char *operator_id, const struct mr_entry *entry,
+                       struct mr_job_state *out)
+{
+    struct mr_cursor in = {entry->value.data, entry->value.data + entry->value.size_bytes};
+    uint32_t finished;
+
+    if (strcmp(operator_id, MR_JOB_STATE) != 0 || !mr_cursor_u64(&in, &out->fence) ||
+        !mr_cursor_u64(&in, &out->layout) || !mr_cursor_u64(&in, &out->batch_rows) ||
+        !mr_cursor_u32(&in, &out->lane_count) || !mr_cursor_u32(&in, &finished)) {
+        return false;
+    }
+    out->finished = finished != 0;
+    return true;
+}
+
 static enum mr_status keep_job(struct mr_restore *restore, const struct mr_entry *entry,
                                struct mr_error *err)
 {
-    struct mr_cursor in = {entry->value.data, entry->value.data + entry->value.size_bytes};
-    struct mr_job_state *job = &restore->job;
-    uint32_t finished;
-
-    if (!mr_cursor_u64(&in, &job->layout) || !mr_cursor_u64(&in, &job->batch_rows) ||
-        !mr_cursor_u32(&in, &job->lane_count) || !mr_cursor_u32(&in, &finished)) {
-        return mr_error_set(err, MR_E_CORRUPT, "the stored state of the job is not what was written");
-    }
-    job->finished = finished != 0;
-    return MR_OK;
+    if (mr_job_state_read(MR_JOB_STATE, entry, &restore->job)) return MR_OK;
+    return mr_error_set(err, MR_E_CORRUPT, "the stored state of the job is not what was written");
 }
 
 /* The entry concerns one instance, by its key group, or all. */
@@ -320,15 +327,16 @@ static void put_number(char *out, uint64_t value, uint32_t bytes)
 enum mr_status mr_job_state_yield(const struct mr_job_state *state, mr_entry_fn yield, void *self,
                                   struct mr_error *err)
 {
-    char value[24];
+    char value[32];
     struct mr_entry entry = {.kind = MR_ENTRY_VALUE,
                              .state_name = "",
                              .key = {"job", 3},
                              .value = {value, sizeof value}};
 
-    put_number(value, state->layout, 8);
-    put_number(value + 8, state->batch_rows, 8);
-    put_number(value + 16, state->lane_count, 4);
-    put_number(value + 20, state->finished ? 1 : 0, 4);
+    put_number(value, state->fence, 8);
+    put_number(value + 8, state->layout, 8);
+    put_number(value + 16, state->batch_rows, 8);
+    put_number(value + 24, state->lane_count, 4);
+    put_number(value + 28, state->finished ? 1 : 0, 4);
     return yield(self, &entry, err);
 }

@@ -34,11 +34,15 @@ enum mr_status mr_restore_finish(struct mr_restore *restore, uint64_t epoch,
 
 /* What a job keeps for itself, in every epoch. */
 struct mr_job_state {
+    uint64_t fence;      /* of the attempt that sealed */
     uint64_t layout;     /* mr_runner_layout of whoever sealed; 0: nothing was restored */
     uint64_t batch_rows; /* micro-batches: rows per lane of the next one (T4); 0: none */
     uint32_t lane_count;
     bool finished;       /* all input was read, and everything it released is in this epoch */
 };
+/* Is this the job's own entry? Then what it says. */
+bool mr_job_state_read(const char *operator_id, const struct mr_entry *entry,
+                       struct mr_job_state *out);
 /* Valid after the last entry. */
 struct mr_job_state mr_restore_job(const struct mr_restore *restore);
 uint64_t mr_restore_dropped(const struct mr_restore *restore);

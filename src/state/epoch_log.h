@@ -43,6 +43,8 @@ struct mr_epoch_log_options {
     uint64_t base_bytes;    /* base files are at most about this long; 0: 256 MiB */
     size_t sort_bytes;      /* memory that a compaction sorts in; 0: 4 MiB */
     uint32_t merge_files;   /* it has at most about this many files open; 0: 256 */
+    uint64_t least_fence;   /* a new attempt's fence is at least this: state that was taken over from
+                             * elsewhere names files with the fences of there; 0: none */
 };
 
 /* An entry with the operator it belongs to; valid during the call. */

@@ -139,7 +139,7 @@ static bool is_kept_by_job(const char *name)
 
     if (type == MRI_FILE_LOCK) return false;
     return type != MRI_FILE_OTHER || strcmp(name, "JOB") == 0 || strcmp(name, "JOB.new") == 0 ||
-           strcmp(name, "CRASH") == 0;
+           strcmp(name, "CRASH") == 0 || strcmp(name, "STOP") == 0;
 }
 
 enum mr_status mr_holder_clear(struct mr_holder *holder, struct mr_heap *heap, const char *dir,

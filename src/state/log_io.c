@@ -252,6 +252,34 @@ enum mr_status mri_queue_drive(struct mri_queue *queue, struct mr_error *err)
     return queue->status;
 }
 
+enum mr_status mri_file_read_all(struct mr_heap *heap, struct mr_disk *disk, char *path,
+                                 struct mr_buffer *out, struct mr_error *err)
+{
+    struct mri_file file = {0};
+    struct mri_op open = {.kind = MRI_OP_OPEN_READ, .file = &file, .path = path};
+    struct mri_op read = {.kind = MRI_OP_READ_ALL, .file = &file, .into = out};
+    struct mri_op close = {.kind = MRI_OP_CLOSE, .file = &file};
+    struct mri_queue queue;
+    enum mr_status st;
+
+    mri_queue_init(&queue, heap, disk);
+    st = MR_OK;
+    if (!mri_queue_put(&queue, &open) || !mri_queue_put(&queue, &read) ||
+        !mri_queue_put(&queue, &close)) {
+        st = mr_error_nomem(err, "reading a file", 1024);
+    } else {
+        st = mri_queue_drive(&queue, err);
+    }
+    mri_queue_clear(&queue);
+    if (file.open) {
+        struct mr_disk_request request = {.op = MR_DISK_CLOSE, .file = file.number};
+
+        (void)!mr_disk_do(disk, &request, NULL); /* it was only read from */
+    }
+    mri_queue_fini(&queue);
+    return st;
+}
+
 /* ---- reading ---- */
 
 void mri_reader_init(struct mri_reader *reader, struct mr_heap *heap, struct mr_disk *disk,

@@ -80,6 +80,9 @@ void mri_queue_clear(struct mri_queue *queue); /* forgets all that was not done 
 const struct mri_op *mri_queue_head(const struct mri_queue *queue);
 /* Until idle or failed, polling: for opening and tests, never inside a worker turn. */
 enum mr_status mri_queue_drive(struct mri_queue *queue, struct mr_error *err) MR_MUST_USE;
+/* A whole file behind what is in `out`. Takes `path` over (NULL: no memory). Blocks. */
+enum mr_status mri_file_read_all(struct mr_heap *heap, struct mr_disk *disk, char *path,
+                                 struct mr_buffer *out, struct mr_error *err) MR_MUST_USE;
 
 /* ---- reading ---- */
 

@@ -68,7 +68,7 @@ static enum mr_status sync_parent(struct mr_epoch_log *log, struct mr_error *err
 /* What a run may leave before there is an epoch log. */
 static bool comes_before_meta(const char *name)
 {
-    static const char *const names[] = {"JOB", "JOB.new", "CRASH"};
+    static const char *const names[] = {"JOB", "JOB.new", "CRASH", "STOP"};
 
     for (size_t i = 0; i < MR_COUNT(names); i++) {
         if (strcmp(name, names[i]) == 0) return true;
@@ -500,7 +500,7 @@ static enum mr_status start_attempt(struct opening *opening, struct mr_error *er
                             chains);
     }
     log->meta = opening->before;
-    log->meta.fence++;
+    log->meta.fence = MR_MAX(log->meta.fence + 1, log->options.least_fence);
     log->meta.attempt++;
     log->meta.manifest_fence = chain.fence = log->meta.fence;
     log->meta.manifest_number = 1;

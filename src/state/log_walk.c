@@ -245,7 +245,8 @@ static bool take(struct mri_walk *walk, struct mri_record *record, enum mri_walk
     case MRI_FOOTER:
     case MRI_META:
     case MRI_MANIFEST:
-    case MRI_LOCK: break;
+    case MRI_LOCK:
+    case MRI_SAVEPOINT: break;
     }
     *out = stray(walk, record->offset, err);
     return true;
@@ -375,6 +376,23 @@ static void enter_base(struct mri_base_walk *walk)
     walk->reading = true;
     walk->have_head = walk->have_footer = false;
     walk->crc = 0;
+}
+
+enum mr_status mri_base_walk_open(struct mri_base_walk *walk, struct mr_error *err)
+{
+    struct mr_disk_request request = {.op = MR_DISK_OPEN_READ};
+    enum mr_status st;
+
+    mr_assert(walk->file == 0 && walk->file_count > 0 && !walk->reading);
+    enter_base(walk);
+    if (walk->reader.path == NULL) return mr_error_nomem(err, "a file name", 64);
+    request.path = walk->reader.path;
+    st = mr_disk_do(walk->disk, &request, err);
+    if (st == MR_E_NOT_FOUND) (void)base_damaged(walk, "it is missing", err);
+    if (st != MR_OK) return st == MR_E_NOT_FOUND ? MR_E_CORRUPT : st;
+    walk->reader.file = request.file;
+    walk->reader.open = true;
+    return MR_OK;
 }
 
 static bool base_head_fits(const struct mri_base_walk *walk, const struct mri_record *record)

@@ -90,6 +90,8 @@ struct mri_base_walk {
     uint32_t crc;
 };
 void mri_base_walk_fini(struct mri_base_walk *walk);
+/* Opens the first file now, so that it can be read after its name is gone. Blocks. */
+enum mr_status mri_base_walk_open(struct mri_base_walk *walk, struct mr_error *err) MR_MUST_USE;
 /* MRI_READ_RECORD: an ENTRIES record. MRI_READ_END: all was read and fits. Never BAD. */
 enum mri_read mri_base_walk_next(struct mri_base_walk *walk, struct mri_record *out,
                                  struct mr_error *err);

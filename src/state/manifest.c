@@ -226,22 +226,26 @@ static void file_name(char out[NAME_BYTES], enum mri_file_type type, uint64_t fe
     }
 }
 
-char *mri_file_path(struct mr_heap *heap, const char *dir, enum mri_file_type type, uint64_t fence,
-                    uint64_t number)
+char *mri_path_join(struct mr_heap *heap, const char *dir, const char *name)
 {
-    char name[NAME_BYTES];
-    size_t dir_size = strlen(dir), size;
-    char *path;
+    size_t dir_size = strlen(dir), size = strlen(name) + 1;
+    char *path = mr_alloc(heap, dir_size + 1 + size);
 
-    mr_assert(type < MRI_FILE_OTHER);
-    file_name(name, type, fence, number);
-    size = strlen(name) + 1;
-    path = mr_alloc(heap, dir_size + 1 + size);
     if (path == NULL) return NULL;
     memcpy(path, dir, dir_size);
     path[dir_size] = '/';
     memcpy(path + dir_size + 1, name, size);
     return path;
+}
+
+char *mri_file_path(struct mr_heap *heap, const char *dir, enum mri_file_type type, uint64_t fence,
+                    uint64_t number)
+{
+    char name[NAME_BYTES];
+
+    mr_assert(type < MRI_FILE_OTHER);
+    file_name(name, type, fence, number);
+    return mri_path_join(heap, dir, name);
 }
 
 static bool get_decimal(const char **at, uint64_t *out)

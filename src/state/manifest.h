@@ -92,6 +92,7 @@ enum mri_file_type {
 /* DIR/NAME from the heap (mr_strfree), or NULL. */
 char *mri_file_path(struct mr_heap *heap, const char *dir, enum mri_file_type type, uint64_t fence,
                     uint64_t number) MR_MUST_USE;
+char *mri_path_join(struct mr_heap *heap, const char *dir, const char *name) MR_MUST_USE;
 /* What a name in the directory is; canonical decimals only. */
 enum mri_file_type mri_file_parse(const char *name, uint64_t *out_fence, uint64_t *out_number);
 

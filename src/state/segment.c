@@ -67,7 +67,8 @@ enum mri_parse mri_record_parse(struct mr_bytes data, uint64_t file_id, uint64_t
     if (data.size_bytes < size) return MRI_PARSE_SHORT;
     if (head.crc != mr_crc32c(0, data.data + CRC_FROM, size - CRC_FROM)) return MRI_PARSE_BAD;
     if (head.version > MRI_FORMAT_VERSION) return MRI_PARSE_NEWER;
-    if (head.version == 0 || head.zero != 0 || head.kind < MRI_SEGMENT || head.kind > MRI_LOCK) {
+    if (head.version == 0 || head.zero != 0 || head.kind < MRI_SEGMENT ||
+        head.kind > MRI_SAVEPOINT) {
         return MRI_PARSE_BAD;
     }
     *out = (struct mri_record){.kind = (enum mri_record_kind)head.kind,
@@ -181,8 +182,9 @@ bool mri_entry_put(struct mr_entry_writer *writer, struct mr_buffer *out, const 
 {
     if (!mr_buffer_reserve(out, mr_entry_bytes_max(entry))) return false;
     writer->operator_at = NULL; /* names may lie where others lay before: compare them whole */
-    out->size_bytes = (size_t)(mr_entry_write(writer, out->data + out->size_bytes, operator_id,
-                                              entry) - out->data);
+    out->size_bytes =
+        (size_t)(mr_entry_write(writer, out->data + out->size_bytes, operator_id, entry) -
+                 out->data);
     return true;
 }
 
@@ -200,11 +202,20 @@ static bool get_u32(struct mr_cursor *in, uint32_t *out)
     return true;
 }
 
-static bool get_name(struct mr_cursor *in, const char **out)
+bool mri_name_put(struct mr_buffer *out, const char *name)
+{
+    size_t size = strlen(name) + 1;
+
+    mr_assert(size <= MR_ENTRY_NAME_BYTES_MAX + 1);
+    return mr_buffer_put_varint(out, size) && mr_buffer_put(out, name, size);
+}
+
+bool mri_name_get(struct mr_cursor *in, const char **out)
 {
     uint64_t size;
 
-    if (!mr_cursor_varint(in, &size) || size == 0 || size > MR_ENTRY_NAME_BYTES_MAX + 1) return false;
+    if (!mr_cursor_varint(in, &size) || size == 0 || size > MR_ENTRY_NAME_BYTES_MAX + 1)
+        return false;
     if (!mr_cursor_take(in, (size_t)size, out)) return false;
     return memchr(*out, 0, (size_t)size) == *out + size - 1;
 }
@@ -212,8 +223,8 @@ static bool get_name(struct mr_cursor *in, const char **out)
 static bool get_context(struct mri_entry_reader *reader)
 {
     reader->ns = 0;
-    return get_name(&reader->in, &reader->operator_id) &&
-           get_name(&reader->in, &reader->state_name) &&
+    return mri_name_get(&reader->in, &reader->operator_id) &&
+           mri_name_get(&reader->in, &reader->state_name) &&
            get_u32(&reader->in, &reader->group_first) && get_u32(&reader->in, &reader->group_end);
 }
 

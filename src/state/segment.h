@@ -32,7 +32,8 @@ enum mri_record_kind {
     MRI_FOOTER = 8,   /* last record of a base file or a run */
     MRI_META = 9,
     MRI_MANIFEST = 10,
-    MRI_LOCK = 11
+    MRI_LOCK = 11,
+    MRI_SAVEPOINT = 12
 };
 
 struct mri_record {
@@ -55,9 +56,10 @@ MR_INLINE uint64_t mri_file_id(uint64_t fence, uint64_t number)
 {
     return fence << 32 | (number & UINT32_MAX);
 }
-#define MRI_NUMBER_MAX UINT64_C(0xfffffff0)
-#define MRI_ID_META    UINT64_MAX
-#define MRI_ID_LOCK    (UINT64_MAX - 1)
+#define MRI_NUMBER_MAX   UINT64_C(0xfffffff0)
+#define MRI_ID_META      UINT64_MAX
+#define MRI_ID_LOCK      (UINT64_MAX - 1)
+#define MRI_ID_SAVEPOINT (UINT64_MAX - 2)
 
 bool mri_record_put(struct mr_buffer *out, enum mri_record_kind kind, uint64_t file_id,
                     uint64_t offset, struct mr_bytes payload, uint32_t *out_crc) MR_MUST_USE;
@@ -110,6 +112,10 @@ bool mri_words_put(struct mr_buffer *out, enum mri_record_kind kind, uint64_t fi
 bool mri_words_get(const struct mri_record *record, void *words, size_t count) MR_MUST_USE;
 
 /* ---- entries ---- */
+
+/* With its terminator, so that a reader can borrow it. */
+bool mri_name_put(struct mr_buffer *out, const char *name) MR_MUST_USE;
+bool mri_name_get(struct mr_cursor *in, const char **out) MR_MUST_USE;
 
 /* See state/entry_run.h. */
 bool mri_entry_put(struct mr_entry_writer *writer, struct mr_buffer *out, const char *operator_id,

@@ -167,7 +167,8 @@ static enum mr_status copy_to(struct recovery *recovery, uint32_t from, const ch
     enum mr_status st;
 
     unlink_quietly(recovery, path);
-    MR_RET(mr_disk_do(recovery->disk, &create, err));
+    st = mr_disk_do(recovery->disk, &create, err);
+    if (st != MR_OK) return st;
     recovery->identity = create.info.identity;
     MR_GOTO(read_part(recovery, from, create.file, part, out_same, err));
     MR_CRASH("C11");

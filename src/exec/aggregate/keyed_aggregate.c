@@ -1,7 +1,9 @@
 /* keyed_aggregate.c - see keyed_aggregate.h. */
 #include "exec/aggregate/keyed_aggregate.h"
+
 #include "base/assert.h"
 #include "base/status.h"
+#include "state/state_schema.h"
 
 #define WATERMARK_NAME "watermark"
 
@@ -42,6 +44,23 @@ struct mr_slot_ops mri_acc_slot_ops(struct mri_accs *accs)
 
 /* ---- life ---- */
 
+/* So that tools can read the keys of a snapshot. */
+static enum mr_status describe_keys(struct mri_keyed *keyed, struct mr_error *err)
+{
+    const struct mr_plan_op *plan = keyed->op.plan;
+    struct mr_buffer schema;
+    enum mr_status st;
+
+    mr_buffer_init(&schema, keyed->op.task->heap);
+    if (mr_key_schema_encode(&schema, plan->key_fields, plan->key_count)) {
+        st = mr_store_value_set(keyed->store, "schema:", schema.data, schema.size_bytes, err);
+    } else {
+        st = mr_error_nomem(err, "describing keys", 256);
+    }
+    mr_buffer_fini(&schema);
+    return st;
+}
+
 static enum mr_status make_store(struct mri_keyed *keyed, struct mr_error *err)
 {
     const struct mr_task_context *task = keyed->op.task;
@@ -53,7 +72,8 @@ static enum mr_status make_store(struct mri_keyed *keyed, struct mr_error *err)
                                        .group_end = task->group_end,
                                        .track_changes = task->track_changes};
 
-    return mr_store_create(task->heap, &options, &keyed->store, err);
+    MR_RET(mr_store_create(task->heap, &options, &keyed->store, err));
+    return task->track_changes ? describe_keys(keyed, err) : MR_OK;
 }
 
 enum mr_status mri_keyed_init(struct mri_keyed *keyed, struct mr_task_context *task,
