@@ -1,7 +1,7 @@
 /* keyed_state.c - how fast a process function reads, changes and writes state: 8-byte keys and
  * values, uniform over a million keys, one worker.
  *
- *     build/release/keyed_state [rows|batches] [MILLIONS]
+ *     build/release/bench_keyed_state [rows|batches] [MILLIONS]
  *
  * Built with the other programs of this folder, or by hand against libmillrace.a. It shows the rate
  * of the whole job (an own source, the exchange, the function) and, for batches, that of the

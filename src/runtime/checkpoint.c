@@ -246,6 +246,7 @@ static enum mr_status restore(struct mr_checkpoint *cp, struct mr_error *err)
     struct mr_restore *restore = NULL;
     enum mr_status st;
 
+    MR_CRASH("C41");
     MR_GOTO(mr_restore_begin(cp->runner, &how, &restore, err));
     MR_GOTO(fence_of_source(cp, &options.least_fence, err));
     MR_GOTO(mr_epoch_log_open(cp->runner->heap, &options, mr_restore_entry, restore, &cp->log, err));
@@ -343,8 +344,9 @@ static void perform(struct mr_checkpoint *cp, const struct mr_epoch_action *acti
 {
     switch (action->kind) {
     case MR_EPOCH_DO_INJECT:
-        MR_CRASH("C2");
+        MR_CRASH("C1");
         atomic_store_explicit(&cp->signals->inject, action->epoch, memory_order_release);
+        MR_CRASH("C2");
         mr_runner_wake(cp->runner);
         break;
     case MR_EPOCH_DO_APPEND: begin_append(cp, action->epoch); break;
@@ -354,6 +356,7 @@ static void perform(struct mr_checkpoint *cp, const struct mr_epoch_action *acti
         cp->committing = action->epoch;
         mr_assert(action->epoch <= mr_signal(&cp->signals->complete)); /* (2) */
         atomic_store_explicit(&cp->signals->commit, action->epoch, memory_order_release);
+        MR_CRASH("C23");
         mr_runner_wake(cp->runner);
         break;
     case MR_EPOCH_DO_ABORT_EPOCH: break; /* every task had sealed: the seals wait for the next one */
@@ -395,6 +398,7 @@ static bool hear_task(struct mr_checkpoint *cp, uint32_t task)
     bool news = false;
 
     if (word >> 1 != cp->sealed[task]) {
+        MR_CRASH("C17");
         cp->sealed[task] = word >> 1;
         if ((word & 1) != 0) tell_ended(cp, task);
         tell(cp, (struct mr_epoch_event){.kind = MR_EPOCH_ON_SEALED,
@@ -650,6 +654,7 @@ static bool tick(struct mr_checkpoint *cp)
 static bool stop_if_asked(struct mr_checkpoint *cp)
 {
     if (cp->stop_told || !atomic_load(&cp->stop_asked)) return false;
+    MR_CRASH("C46");
     cp->stop_told = true;
     tell(cp, (struct mr_epoch_event){.kind = MR_EPOCH_ON_STOP});
     return true;

@@ -1,6 +1,7 @@
 #include "runtime/receiver.h"
 
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/status.h"
 
 enum mr_status mr_receiver_init(struct mr_receiver *receiver, struct mr_arena *arena,
@@ -52,6 +53,7 @@ static bool aligned(struct mr_receiver *receiver, const struct mr_align_event *e
     struct mr_align_actions actions;
 
     mr_align_step(&receiver->align, event, &actions);
+    if (event->kind == MR_ALIGN_BARRIER) MR_CRASH("C6");
     for (uint32_t i = 0; i < actions.count; i++) {
         if (actions.items[i].kind != MR_ALIGN_SNAPSHOT) continue;
         *out = (struct mr_item){.tag = MR_ITEM_BARRIER, .epoch = actions.items[i].epoch};

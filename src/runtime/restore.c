@@ -275,6 +275,7 @@ enum mr_status mr_restore_finish(struct mr_restore *restore, uint64_t epoch, str
 {
     struct mr_runner *runner = restore->runner;
 
+    MR_CRASH("C40");
     MR_CRASH("C38");
     for (uint32_t i = 0; i < restore->target_count; i++) {
         if (restore->targets[i].plan->kind != MR_PLAN_SINK) continue;

@@ -1,6 +1,7 @@
 #include "runtime/scan_operator.h"
 
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/status.h"
 #include "core/watermark.h"
 #include "runtime/lanes.h"
@@ -305,6 +306,7 @@ static bool batch_over(struct scan *scan)
 static bool barrier_is_due(struct scan *scan, struct mr_item *out)
 {
     if (!barrier_asked(scan) || !batch_over(scan)) return false;
+    MR_CRASH("C4");
     scan->barrier = mr_signal(&scan->options.signals->inject);
     scan->lanes.batch_rows = 0;
     *out = (struct mr_item){.tag = MR_ITEM_BARRIER, .epoch = scan->barrier};

@@ -1,6 +1,7 @@
 #include "runtime/task.h"
 
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/hash.h"
 #include "base/status.h"
 #include "runtime/scan_operator.h"
@@ -49,6 +50,7 @@ static enum mr_status deliver(struct mr_task *task, bool *out_done, struct mr_er
         task->offered = true;
         MR_RET(mr_sender_push(sender, &ready, err));
         if (!ready) return MR_OK;
+        if (task->item.tag == MR_ITEM_BARRIER) MR_CRASH("C5");
     }
     if (task->item.tag == MR_ITEM_WATERMARK) {
         atomic_store_explicit(&task->counters->watermark_us, task->item.time_us,

@@ -45,7 +45,9 @@ void mr_task_publish_seal(struct mr_task_epochs *epochs, uint64_t epoch, bool ov
     MR_CRASH("C9");
     epochs->sealed = epoch;
     epochs->full = false;
+    MR_CRASH("C15");
     atomic_store_explicit(&epochs->out.sealed, epoch << 1 | (over ? 1 : 0), memory_order_release);
+    MR_CRASH("C16");
     wake_coordinator(epochs);
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/crc.h"
 #include "base/status.h"
 
@@ -658,6 +659,7 @@ static void put_drops(struct mr_compaction *c, const struct mri_manifest *old)
 
         for (uint64_t n = chain->first; n < end; n++) retire_segment(c, chain->fence, n);
     }
+    MR_CRASH("C34");
     put_unlink(c, MRI_FILE_MANIFEST, old->fence, old->number);
     for (uint32_t i = 0; i < c->run_count; i++) {
         put_unlink(c, MRI_FILE_RUN, c->runs[i].fence, c->runs[i].number);
@@ -669,6 +671,7 @@ static void adopt(struct mr_compaction *c)
     struct mr_epoch_log *log = c->log;
     struct mri_manifest old = log->manifest;
 
+    MR_CRASH("C33");
     log->manifest = c->fresh;
     c->fresh = (struct mri_manifest){.heap = c->heap};
     log->meta = c->after;

@@ -2,6 +2,7 @@
 #include "state/epoch_log_internal.h"
 
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/crc.h"
 #include "base/status.h"
 
@@ -528,6 +529,7 @@ static void forget_segments(struct mr_epoch_log *log)
 
 static void epoch_is_complete(struct mr_epoch_log *log)
 {
+    MR_CRASH("C20");
     if (log->begin.flags & MRI_EPOCH_FULL) {
         log->cut = (struct mri_cut){
             .epoch = log->last_epoch, .place = log->end, .replay_bytes = log->replay_bytes};
