@@ -130,7 +130,7 @@ static enum mr_status take_lock(struct mri_durable *durable, struct mr_error *er
 {
     struct mr_job *job = durable->job;
     const struct mr_process_id self = {.pid = mr_posix_pid(), .started_us = mr_posix_started_us()};
-    struct mr_process_id other;
+    struct mr_process_id other, ended = {.pid = 0};
     enum mr_status st = MR_E_BUSY;
 
     for (uint32_t try = 0; try < TAKEOVER_TRIES && st == MR_E_BUSY; try++) {
@@ -141,9 +141,14 @@ static enum mr_status take_lock(struct mri_durable *durable, struct mr_error *er
             wait_us(job, TAKEOVER_PAUSE_US);
             continue;
         }
+        if (other.pid == ended.pid && other.started_us == ended.started_us) {
+            wait_us(job, TAKEOVER_PAUSE_US); /* the next holder has not written yet, or a child of it */
+            continue;
+        }
         mri_notify(job, "ending process %llu, which holds %s", (unsigned long long)other.pid,
                    job->options.state_dir);
         MR_RET(mr_posix_end_process(other.pid, other.started_us, TAKEOVER_WAIT_US, err));
+        ended = other;
     }
     return st;
 }
@@ -186,6 +191,13 @@ static void describe_operator(const struct mr_node *node, struct mr_text *out)
     mr_text_add_char(out, '\n');
 }
 
+/* A name may hold anything but must not begin a new line. */
+static void add_one_line(struct mr_text *out, const char *text)
+{
+    for (; *text != '\0'; text++) mr_text_add_char(out, *text == '\n' ? ' ' : *text);
+    mr_text_add_char(out, '\n');
+}
+
 static void describe_job(const struct mr_job *job, const struct mr_plan *plan,
                          const struct mr_input *inputs, uint32_t input_count, struct mr_text *out)
 {
@@ -198,11 +210,25 @@ static void describe_job(const struct mr_job *job, const struct mr_plan *plan,
         for (uint32_t s = 0; s < inputs[i].splits.count; s++) {
             const struct mr_split *split = &inputs[i].splits.splits[s];
 
-            mr_text_format(out, "input %s %llu+%llu %s\n", inputs[i].node->id,
+            mr_text_format(out, "input %s %llu+%llu ", inputs[i].node->id,
                            (unsigned long long)split->offset_bytes,
-                           (unsigned long long)split->size_bytes, split->name);
+                           (unsigned long long)split->size_bytes);
+            add_one_line(out, split->name);
         }
     }
+}
+
+/* JOB is written before anything else: state without it was not left by a job. */
+static enum mr_status refuse_lost_job(const struct mr_job *job, struct mr_error *err)
+{
+    char path[4096];
+
+    (void)snprintf(path, sizeof path, "%s/META", job->options.state_dir);
+    if (access(path, F_OK) != 0) return MR_OK;
+    return mr_error_set(err, MR_E_CORRUPT,
+                        "%s: the file JOB is missing, so that nobody can tell whose state this is; "
+                        "bring it back, or name an empty directory",
+                        job->options.state_dir);
 }
 
 static enum mr_status check_job(struct mri_durable *durable, const struct mr_plan *plan,
@@ -224,7 +250,10 @@ static enum mr_status check_job(struct mri_durable *durable, const struct mr_pla
     } else {
         options.lines = mr_text_get(&lines);
         st = mr_job_file_check(job->heap, durable->disk, &options, &fresh, err);
-        if (st == MR_OK && fresh) st = mr_job_file_write(job->heap, durable->disk, &options, err);
+        if (st == MR_OK && fresh) st = refuse_lost_job(job, err);
+        if (st == MR_OK && (fresh || options.allow_dropped)) {
+            st = mr_job_file_write(job->heap, durable->disk, &options, err);
+        }
     }
     mr_text_fini(&lines);
     return st;

@@ -167,6 +167,7 @@ static void start_job(struct mr_job *job, const char *name)
         return;
     }
     job->port_ready = true;
+    if (job->options.durability == MR_DURABILITY_PROCESS) mr_posix_port_skip_syncs(&job->port);
     job->heap = job->port.heap;
     job->options.memory_bytes = job->heap->limit_bytes;
     job->name = mr_strdup(job->heap, name == NULL ? "job" : name);

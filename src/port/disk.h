@@ -3,7 +3,9 @@
  * A request is owned by its caller and lives until it is done. `submit` starts it, `poll` moves
  * things on; when request->done is true, status, error and results are valid. The plain posix
  * implementation finishes requests on regular files inside submit (the page cache answers in
- * microseconds) and those on pipes, terminals and sockets when they are ready.
+ * microseconds) and those on pipes, terminals and sockets when they are ready; syncs of a disk that
+ * wakes its worker (port.h) by its thread. The file of a sync under way may be written to, and closed
+ * after cancel.
  *
  * Reads and writes may be short: done_bytes says how many; 0 bytes read is the end of the file.
  * Regular files are read with positions, never mapped, so that a file that shrinks gives a short
@@ -28,7 +30,7 @@ enum mr_disk_op {
     MR_DISK_INFO,           /* path or file -> info */
     MR_DISK_READ,           /* file, offset (ignored by streams), data, size_bytes -> done_bytes */
     MR_DISK_WRITE,          /* file, offset or MR_OFFSET_APPEND, data, size_bytes -> done_bytes */
-    MR_DISK_SYNC,           /* file: data reaches the device */
+    MR_DISK_SYNC,           /* file: data and size reach the device */
     MR_DISK_SYNC_DIRECTORY, /* path of a directory */
     MR_DISK_RENAME,         /* path, path_to */
     MR_DISK_UNLINK,         /* path */

@@ -61,6 +61,9 @@ struct mr_port {
     struct mr_disk *(*disk_create)(void *self,
                                    struct mr_heap *heap); /* one per worker; NULL: no memory */
     void (*disk_destroy)(void *self, struct mr_disk *disk);
+    /* NULL is allowed. Told once, before the disk is used: requests that take long (syncs) are then
+     * done by a later poll, and this worker is woken for it. Without it they are done in submit. */
+    void (*disk_wakes)(void *self, struct mr_disk *disk, uint32_t worker);
     void *self;
 };
 

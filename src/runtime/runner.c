@@ -53,6 +53,7 @@ static enum mr_status make_workers(struct mr_runner *runner, struct mr_error *er
             if (worker->disk != NULL) port->disk_destroy(port->self, worker->disk);
             return mr_error_nomem(err, "a worker", sizeof *worker);
         }
+        if (port->disk_wakes != NULL) port->disk_wakes(port->self, worker->disk, worker->ordinal);
     }
     return MR_OK;
 }

@@ -63,17 +63,22 @@ static enum mr_status write_holder(struct mr_holder *holder, struct mr_heap *hea
                                    const struct mr_process_id *self, struct mr_error *err)
 {
     const struct mri_lock lock = {.pid = self->pid, .started_us = (uint64_t)self->started_us};
-    struct mr_disk_request request = {.op = MR_DISK_WRITE, .file = holder->file};
     struct mr_buffer data;
-    enum mr_status st;
+    enum mr_status st = MR_OK;
 
     mr_buffer_init(&data, heap);
-    if (mri_lock_encode(&data, &lock)) {
-        request.data = data.data;
-        request.size_bytes = data.size_bytes;
-        st = mr_disk_do(holder->disk, &request, err);
-    } else {
+    if (!mri_lock_encode(&data, &lock)) {
         st = mr_error_nomem(err, "the lock of a state directory", LOCK_BYTES_MAX);
+    }
+    for (size_t done = 0; st == MR_OK && done < data.size_bytes;) {
+        struct mr_disk_request request = {.op = MR_DISK_WRITE,
+                                          .file = holder->file,
+                                          .offset = done,
+                                          .data = data.data + done,
+                                          .size_bytes = data.size_bytes - done};
+
+        st = mr_disk_do(holder->disk, &request, err);
+        done += request.done_bytes;
     }
     mr_buffer_fini(&data);
     return st;
@@ -149,7 +154,6 @@ enum mr_status mr_holder_clear(struct mr_holder *holder, struct mr_heap *heap, c
     struct mr_disk_request sync = {.op = MR_DISK_SYNC_DIRECTORY, .path = dir};
     enum mr_status st;
 
-    MR_RET(remove_name(holder->disk, heap, dir, "JOB", err));
     MR_RET(remove_name(holder->disk, heap, dir, "META", err));
     MR_RET(mr_disk_do(holder->disk, &sync, err));
     MR_RET(mr_disk_do(holder->disk, &list, err));

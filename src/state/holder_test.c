@@ -1,4 +1,5 @@
 /* holder_test.c - one process at a time in a state directory, and what is said to the second. */
+#include "fault_disk.h"
 #include "mr_test.h"
 #include "port/posix/posix_internal.h"
 #include "state/holder.h"
@@ -135,6 +136,36 @@ MR_TEST(holder, clearing_removes_what_a_job_keeps_and_nothing_else)
     MR_EXPECT_OK(mr_holder_clear(&holder, mr_test_heap(), mr_test_dir(), &err), &err); /* again */
     mr_holder_release(&holder);
     mri_posix_disk_destroy(NULL, disk);
+}
+
+/* What is left of a directory that is being cleared must not look like a state that goes on. */
+MR_TEST(holder, a_crash_while_clearing_never_leaves_the_state_without_its_job)
+{
+    static struct fault_disk disk;
+
+    for (uint64_t seed = 0; seed < 20; seed++) { /* 0: the process dies, else the machine */
+        bool crashed = true;
+
+        for (uint64_t at = 1; crashed; at++) {
+            struct mr_holder holder = {.disk = &disk.disk, .file = MR_FILE_NONE};
+            struct mr_error err;
+
+            fault_disk_init(&disk, seed + 1);
+            fault_disk_put(&disk, "d/JOB", "x", 1);
+            fault_disk_put(&disk, "d/META", "x", 1);
+            fault_disk_put(&disk, "d/seg-1-1.log", "x", 1);
+            disk.crash_at = at;
+            (void)!mr_holder_clear(&holder, mr_test_heap(), "d", &err);
+            crashed = disk.crashed;
+            if (seed == 0) fault_disk_kill(&disk);
+            if (seed != 0) fault_disk_crash(&disk, seed);
+            if (fault_disk_find(&disk, "d/META") != NULL) {
+                MR_EXPECT(fault_disk_find(&disk, "d/JOB") != NULL);
+                MR_EXPECT(fault_disk_find(&disk, "d/seg-1-1.log") != NULL);
+            }
+            fault_disk_fini(&disk);
+        }
+    }
 }
 
 MR_TEST(holder, when_any_allocation_fails_then_the_directory_is_not_held)

@@ -126,15 +126,35 @@ static const char *missing(const char *from, const char *other, const char *word
     return NULL;
 }
 
+/* An error has room for so much: what differs comes first, and both sides get their share. */
+#define LIST_BYTES      230
+#define LIST_LINE_BYTES 100
+
 static void list(struct mr_text *out, const char *title, const char *lines, const char *word,
                  const char *other)
 {
+    uint32_t same = 0, left_out = 0;
+    size_t room = 0;
+
     mr_text_format(out, "\n  %s", title);
     for (; *lines != '\0'; lines = next_line(lines)) {
+        int size;
+
         if (!is_about(lines, word)) continue;
-        mr_text_format(out, "\n    %s%.*s", has_line(other, lines) ? "  " : "! ",
-                       (int)(line_size(lines) - strlen(word) - 1), lines + strlen(word) + 1);
+        if (has_line(other, lines)) {
+            same++;
+            continue;
+        }
+        size = MR_MIN((int)(line_size(lines) - strlen(word) - 1), LIST_LINE_BYTES);
+        room += (size_t)size + 7;
+        if (room > LIST_BYTES) {
+            left_out++;
+        } else {
+            mr_text_format(out, "\n    ! %.*s", size, lines + strlen(word) + 1);
+        }
     }
+    if (left_out > 0) mr_text_format(out, "\n    ! and %u more", left_out);
+    if (same > 0) mr_text_format(out, "\n    and %u that both have", same);
 }
 
 static enum mr_status another_pipeline(struct mr_heap *heap, const char *path, const char *stored,

@@ -1,4 +1,4 @@
-/* job_file_test.c - whose state it is: accepted, refused with reasons, and whole after any failure. */
+/* job_file_test.c - whose state it is: accepted, refused with reasons, whole after failures. */
 #include "base/crc.h"
 #include "fault_disk.h"
 #include "mr_test.h"
@@ -6,9 +6,9 @@
 
 #include <stdio.h>
 
-#define LINES                                     \
-    MR_JOB_FILE_HEAD "name flights\ngroups 1024\n" \
-                     "operator read source\n"      \
+#define LINES                                                        \
+    MR_JOB_FILE_HEAD "name flights\ngroups 1024\n"                   \
+                     "operator read source\n"                        \
                      "operator count aggregate count(*) by origin\n" \
                      "input read 0+100 a.csv\ninput read 0+200 b.csv\n"
 
@@ -78,6 +78,25 @@ MR_TEST(job_file, another_pipeline_is_refused_with_both_lists_of_operators)
     fault_disk_fini(&disk);
 }
 
+MR_TEST(job_file, of_many_operators_both_sides_show_what_differs)
+{
+    char stored[4000] = MR_JOB_FILE_HEAD "groups 4\n", now[4000] = MR_JOB_FILE_HEAD "groups 4\n";
+    struct mr_error err;
+
+    for (int i = 0; i < 30; i++) {
+        const char *by = i == 29 ? "destination" : "carrier";
+        size_t left = sizeof stored - strlen(stored);
+
+        (void)snprintf(stored + strlen(stored), left, "operator sum-%d aggregate sum(delay) by carrier\n", i);
+        (void)snprintf(now + strlen(now), left, "operator sum-%d aggregate sum(delay) by %s\n", i, by);
+    }
+    fault_disk_init(&disk, 1);
+    MR_EXPECT_OK(write_lines(stored, &err), &err);
+    expect_refused(now, "! sum-29 aggregate sum(delay) by carrier\n");
+    expect_refused(now, "! sum-29 aggregate sum(delay) by destination\n");
+    fault_disk_fini(&disk);
+}
+
 MR_TEST(job_file, operators_may_differ_only_where_that_was_allowed)
 {
     struct mr_job_file_options options = {.dir = "d", .allow_dropped = true};
@@ -126,7 +145,8 @@ MR_TEST(job_file, an_input_that_is_missing_new_or_of_another_size_is_refused_by_
     (void)snprintf(lines, sizeof lines, "%sinput read 0+100 a.csv\ninput read 0+201 b.csv\n", head);
     expect_refused(lines, "0+200 b.csv");
     (void)snprintf(lines, sizeof lines,
-                   "%sinput read 0+100 a.csv\ninput read 0+200 b.csv\ninput read 0+1 c.csv\n", head);
+                   "%sinput read 0+100 a.csv\ninput read 0+200 b.csv\ninput read 0+1 c.csv\n",
+                   head);
     expect_refused(lines, "c.csv is new");
     fault_disk_fini(&disk);
 }
@@ -175,7 +195,7 @@ MR_TEST(job_file, a_newer_version_is_told_from_a_damaged_file)
     fault_disk_fini(&disk);
 }
 
-/* Whatever stops the write, there is no JOB afterwards, or a whole one, and the next run can go on. */
+/* Whatever stops the write, there is no JOB or a whole one, and the next run can go on. */
 static void stop_write_at(uint64_t request, uint64_t seed, bool power, bool *out_crashed)
 {
     struct mr_error err;

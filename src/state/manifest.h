@@ -26,7 +26,7 @@ struct mri_meta {
 /* Who holds the directory. Exclusive opening of LOCK is the port's work; this is what it says. */
 struct mri_lock {
     uint64_t pid;
-    uint64_t started_us; /* wall clock: tells a holder from a later process with its pid */
+    uint64_t started_us; /* since the machine started: tells a holder from a later process with its pid */
     uint64_t fence;
 };
 

@@ -20,6 +20,10 @@ enum mr_status mr_posix_port_init(struct mr_port *port, size_t memory_limit, uin
 /* Asserts that all memory came back. A zeroed port is allowed. */
 void mr_posix_port_fini(struct mr_port *port);
 
+/* Syncs of disks that are made from now on answer at once: what was written survives the end of this
+ * process, however it comes, but not that of the machine. */
+void mr_posix_port_skip_syncs(struct mr_port *port);
+
 /* Half of the smaller of RAM and the limit of the control group (v1 or v2). */
 size_t mr_posix_memory_default(void);
 /* The largest resident set of this process so far, in bytes. */
@@ -32,7 +36,8 @@ uint32_t mr_posix_cores(void);
 uint64_t mr_posix_pid(void);
 int64_t mr_posix_started_us(void);
 /* Kills the process that has this number and start, and waits for its end; one that has ended is
- * success. MR_E_ACCESS: not permitted; MR_E_BUSY: not ended after wait_us. */
+ * success. MR_E_ACCESS: not permitted; MR_E_BUSY: not ended after wait_us, or it is this process;
+ * MR_E_INVALID: no number of a process. */
 enum mr_status mr_posix_end_process(uint64_t pid, int64_t since_us, int64_t wait_us,
                                     struct mr_error *err) MR_MUST_USE;
 

@@ -2,11 +2,13 @@
  *
  * A file number is the descriptor. Requests on regular files are finished inside submit. Pipes,
  * terminals and sockets are asked with poll(2) first, so that neither read nor write can block; a
- * request that has to wait stays in a list until `poll` finds it ready.
+ * request that has to wait stays in a list until `poll` finds it ready. Syncs take as long as the
+ * device likes: a thread of the disk waits for them (posix_sync.h), if somebody is to be woken.
  */
 #include "base/assert.h"
 #include "base/status.h"
 #include "port/posix/posix_internal.h"
+#include "port/posix/posix_sync.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -29,6 +31,8 @@ struct open_file {
     bool known;
     bool stream;
     bool nonblocking; /* the descriptor itself: then any write size is safe */
+    int sync_code;    /* of a sync that was given up: errno; no later one can be trusted */
+    uint64_t serial;  /* tells files that had the same number one after the other */
     char *path;       /* for messages; NULL: a standard stream */
 };
 
@@ -38,6 +42,12 @@ struct posix_disk {
     struct open_file *files; /* by descriptor */
     uint32_t file_room;
     struct mr_disk_request *pending;
+    uint64_t serials;
+    bool skip_syncs;
+    bool wakes;              /* the next two are known */
+    struct mr_parker parker; /* of the worker */
+    uint32_t worker;
+    struct mri_syncer *syncer; /* from the first sync on; NULL before, or without memory */
 };
 
 static struct posix_disk *self_of(struct mr_disk *disk)
@@ -194,6 +204,7 @@ static bool note_file(struct posix_disk *disk, int fd, const char *path, enum mr
         .known = true,
         .stream = kind == MR_FILE_STREAM || kind == MR_FILE_TERMINAL,
         .nonblocking = flags >= 0 && (flags & O_NONBLOCK) != 0,
+        .serial = ++disk->serials,
     };
     if (path != NULL) {
         file->path = mr_strdup(disk->heap, path);
@@ -386,22 +397,6 @@ static bool try_transfer(struct posix_disk *disk, struct mr_disk_request *reques
     return try_write(disk, request, file);
 }
 
-static void do_sync_directory(struct posix_disk *disk, struct mr_disk_request *request)
-{
-    int fd =
-        open(request->path[0] != '\0' ? request->path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int result;
-
-    if (fd < 0) {
-        fail(disk, request, errno);
-        return;
-    }
-    result = fsync(fd);
-    if (result < 0 && errno == EINVAL) result = 0; /* file systems without this notion */
-    finish_or_fail(disk, request, result);
-    (void)close(fd);
-}
-
 static void do_mkdir(struct posix_disk *disk, struct mr_disk_request *request)
 {
     struct stat seen;
@@ -414,14 +409,6 @@ static void do_mkdir(struct posix_disk *disk, struct mr_disk_request *request)
             errno = ENOTDIR;
         }
     }
-    finish_or_fail(disk, request, result);
-}
-
-static void do_sync(struct posix_disk *disk, struct mr_disk_request *request)
-{
-    int result = fsync((int)request->file);
-
-    if (result < 0 && (errno == EINVAL || errno == EROFS)) result = 0; /* pipes, terminals */
     finish_or_fail(disk, request, result);
 }
 
@@ -456,6 +443,103 @@ static void do_close(struct posix_disk *disk, struct mr_disk_request *request)
     result = close((int)request->file);
     if (result < 0 && errno == EINTR) result = 0; /* on Linux it is closed all the same */
     finish_or_fail(disk, request, result);
+}
+
+/* ---- syncs ---- */
+
+static void finish_sync(struct posix_disk *disk, struct mr_disk_request *request, int code)
+{
+    if (code != 0) {
+        fail(disk, request, code);
+    } else {
+        finish(request);
+    }
+}
+
+/* Syncs and closes `fd`: by the thread if somebody is woken then, else here. */
+static void start_sync(struct posix_disk *disk, struct mr_disk_request *request, int fd,
+                       const struct open_file *file)
+{
+    struct mri_sync sync = {.request = request, .fd = fd, .directory = file == NULL};
+
+    if (file != NULL) {
+        sync.file = request->file;
+        sync.serial = file->serial;
+    }
+    if (disk->wakes && disk->syncer == NULL) {
+        disk->syncer = mri_syncer_create(disk->heap, &disk->parker, disk->worker);
+    }
+    if (disk->syncer != NULL && mri_syncer_put(disk->syncer, &sync)) return;
+    finish_sync(disk, request, mri_sync_now(fd, sync.directory));
+    (void)close(fd);
+}
+
+/* The thread gets a descriptor of its own for the same open file: ours may be closed meanwhile, and
+ * its number given to another file. */
+static void do_sync(struct posix_disk *disk, struct mr_disk_request *request)
+{
+    struct open_file *file = file_of(disk, request);
+    int fd;
+
+    if (file == NULL) return;
+    if (disk->skip_syncs || file->sync_code != 0) {
+        finish_sync(disk, request, disk->skip_syncs ? 0 : file->sync_code);
+        return;
+    }
+    fd = disk->wakes && !file->stream
+             ? fcntl((int)request->file, F_DUPFD_CLOEXEC, (int)MR_FILE_STDERR + 1)
+             : -1;
+    if (fd < 0) {
+        finish_sync(disk, request, mri_sync_now((int)request->file, false));
+        return;
+    }
+    start_sync(disk, request, fd, file);
+}
+
+static void do_sync_directory(struct posix_disk *disk, struct mr_disk_request *request)
+{
+    int fd =
+        open(request->path[0] != '\0' ? request->path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0) {
+        fail(disk, request, errno);
+    } else if (disk->skip_syncs) {
+        finish(request);
+        (void)close(fd);
+    } else {
+        start_sync(disk, request, fd, NULL);
+    }
+}
+
+/* What a sync that nobody waits for any more has to tell is kept for the next one of its file. */
+static void keep_failure(struct posix_disk *disk, const struct mri_sync *sync)
+{
+    struct open_file *file = sync->file < disk->file_room ? &disk->files[sync->file] : NULL;
+
+    if (file == NULL || !file->known || file->serial != sync->serial) return;
+    if (file->sync_code == 0) file->sync_code = sync->code;
+}
+
+/* In the order in which they were asked for: a failure that was kept reaches those behind it. */
+static uint32_t take_syncs(struct posix_disk *disk)
+{
+    struct mri_sync sync;
+    uint32_t finished = 0;
+
+    while (disk->syncer != NULL && mri_syncer_take(disk->syncer, &sync)) {
+        const struct open_file *file = sync.file < disk->file_room ? &disk->files[sync.file] : NULL;
+
+        if (sync.request == NULL) {
+            keep_failure(disk, &sync);
+            continue;
+        }
+        if (sync.code == 0 && file != NULL && file->known && file->serial == sync.serial) {
+            sync.code = file->sync_code;
+        }
+        finish_sync(disk, sync.request, sync.code);
+        finished++;
+    }
+    return finished;
 }
 
 /* ---- listing ---- */
@@ -585,7 +669,7 @@ static uint32_t disk_poll(struct mr_disk *interface)
 {
     struct posix_disk *disk = self_of(interface);
     struct mr_disk_request **at = &disk->pending;
-    uint32_t finished = 0;
+    uint32_t finished = take_syncs(disk);
 
     while (*at != NULL) {
         struct mr_disk_request *request = *at;
@@ -605,6 +689,7 @@ static void disk_cancel(struct mr_disk *interface, struct mr_disk_request *reque
 {
     struct posix_disk *disk = self_of(interface);
 
+    if (disk->syncer != NULL && mri_syncer_cancel(disk->syncer, request)) return;
     for (struct mr_disk_request **at = &disk->pending; *at != NULL; at = &(*at)->next) {
         if (*at != request) continue;
         *at = request->next;
@@ -624,6 +709,22 @@ struct mr_disk *mri_posix_disk_create(void *self, struct mr_heap *heap)
     return &disk->disk;
 }
 
+void mri_posix_disk_wakes(struct mr_disk *interface, const struct mr_parker *parker,
+                          uint32_t worker)
+{
+    struct posix_disk *disk = self_of(interface);
+
+    mr_assert(disk->syncer == NULL);
+    disk->parker = *parker;
+    disk->worker = worker;
+    disk->wakes = true;
+}
+
+void mri_posix_disk_skip_syncs(struct mr_disk *interface)
+{
+    self_of(interface)->skip_syncs = true;
+}
+
 void mri_posix_disk_destroy(void *self, struct mr_disk *interface)
 {
     struct posix_disk *disk;
@@ -632,6 +733,7 @@ void mri_posix_disk_destroy(void *self, struct mr_disk *interface)
     if (interface == NULL) return;
     disk = self_of(interface);
     mr_assert(disk->pending == NULL);
+    mri_syncer_destroy(disk->syncer);
     for (uint32_t fd = 0; fd < disk->file_room; fd++) {
         bool ours = disk->files[fd].known && fd > MR_FILE_STDERR;
 

@@ -23,5 +23,8 @@ void mri_parking_wake(void *self, uint32_t worker);
 
 struct mr_disk *mri_posix_disk_create(void *self, struct mr_heap *heap);
 void mri_posix_disk_destroy(void *self, struct mr_disk *disk);
+/* Before its first sync: syncs are left to a thread, which wakes this worker. */
+void mri_posix_disk_wakes(struct mr_disk *disk, const struct mr_parker *parker, uint32_t worker);
+void mri_posix_disk_skip_syncs(struct mr_disk *disk);
 
 #endif

@@ -10,6 +10,7 @@
 struct process {
     struct mr_heap heap;
     struct mri_parking *parking;
+    bool skip_syncs;
 };
 
 static void *raw_alloc(void *self, size_t size_bytes)
@@ -26,6 +27,23 @@ static void raw_free(void *self, void *memory, size_t size_bytes)
     (void)self;
     (void)size_bytes;
     free(memory);
+}
+
+static struct mr_disk *new_disk(void *self, struct mr_heap *heap)
+{
+    const struct process *process = self;
+    struct mr_disk *disk = mri_posix_disk_create(NULL, heap);
+
+    if (disk != NULL && process->skip_syncs) mri_posix_disk_skip_syncs(disk);
+    return disk;
+}
+
+static void disk_wakes(void *self, struct mr_disk *disk, uint32_t worker)
+{
+    const struct process *process = self;
+    const struct mr_parker parker = {process->parking, mri_parking_park, mri_parking_wake};
+
+    mri_posix_disk_wakes(disk, &parker, worker);
 }
 
 enum mr_status mr_posix_port_init(struct mr_port *port, size_t memory_limit, uint32_t workers,
@@ -47,11 +65,19 @@ enum mr_status mr_posix_port_init(struct mr_port *port, size_t memory_limit, uin
         .choose = {NULL, mri_posix_pick},
         .parker = {process->parking, mri_parking_park, mri_parking_wake},
         .heap = &process->heap,
-        .disk_create = mri_posix_disk_create,
+        .disk_create = new_disk,
         .disk_destroy = mri_posix_disk_destroy,
+        .disk_wakes = disk_wakes,
         .self = process,
     };
     return MR_OK;
+}
+
+void mr_posix_port_skip_syncs(struct mr_port *port)
+{
+    struct process *process = port->self;
+
+    process->skip_syncs = true;
 }
 
 void mr_posix_port_fini(struct mr_port *port)

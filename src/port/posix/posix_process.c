@@ -5,7 +5,7 @@
  */
 #include "base/status.h"
 #include "base/time.h"
-#include "port/posix/posix.h"
+#include "port/posix/posix_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,20 +49,37 @@ int64_t mr_posix_started_us(void)
     return started_us((uint64_t)getpid());
 }
 
+/* Signals to this process (Ctrl-C) do not end the wait. */
 static bool wait_for_end(int process, int64_t wait_us)
 {
     struct pollfd event = {.fd = process, .events = POLLIN};
+    int64_t until_us = mri_posix_monotonic(NULL).us + wait_us;
 
-    return poll(&event, 1, (int)(wait_us / 1000)) > 0;
+    for (;;) {
+        int64_t left_us = MR_MAX(until_us - mri_posix_monotonic(NULL).us, 0);
+        int seen = poll(&event, 1, (int)((left_us + 999) / 1000));
+
+        if (seen > 0) return true;
+        if (seen == 0 || errno != EINTR) return false;
+    }
 }
 
 enum mr_status mr_posix_end_process(uint64_t pid, int64_t since_us, int64_t wait_us,
                                     struct mr_error *err)
 {
-    int process = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
-    bool same = process >= 0 && started_us(pid) == since_us;
-    bool ended;
+    int process;
+    bool same, ended;
 
+    if (pid == mr_posix_pid()) {
+        return mr_error_set(err, MR_E_BUSY, "process %llu is this one: it is not ended",
+                            (unsigned long long)pid);
+    }
+    if (pid == 0 || pid > INT32_MAX) {
+        return mr_error_set(err, MR_E_INVALID, "%llu is not the number of a process",
+                            (unsigned long long)pid);
+    }
+    process = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+    same = process >= 0 && started_us(pid) == since_us;
     if (process < 0 && errno != ESRCH) {
         return mr_error_set(err, MR_E_ACCESS, "process %llu cannot be ended: %s",
                             (unsigned long long)pid, strerror(errno));
