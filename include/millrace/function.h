@@ -9,7 +9,8 @@
  *          by side: shared `user` data must be immutable or synchronised by its owner.
  * Fails:   a function answers MR_OK or any other status; with mr_emitter_fail it says why. A row
  *          whose row function, filter or aggregate fails goes to the job's policy for bad records;
- *          what was emitted for it before stays emitted. A failing batch function or source ends
+ *          what was emitted for it before stays emitted. With record tracking (--track)
+ *          MR_E_AGAIN says instead that the row is to be sent again. A failing batch function or source ends
  *          the job, and so does wrong use of an emitter.
  * Cost:    accessors are a few instructions; emitters do not allocate per row.
  */
@@ -195,6 +196,15 @@ struct mr_source_functions {
      * that is no longer what it was it answers MR_E_CHANGED. */
     enum mr_status (*position)(void *reader, void *bytes, size_t *out_size_bytes);
     enum mr_status (*resume)(void *reader, const void *bytes, size_t size_bytes);
+    /* Both or none; used with record tracking (--track), where they tell what becomes of each row.
+     * `id_column` is an int64 column of the source, counted from 0, that names it. A row is completed when
+     * everything that was made from it has left the job: the source may forget it. A row that failed,
+     * or of which nothing was heard in time, is to be read again, under the same id or another one. Called
+     * between two reads; read is called again after `failed` even if it had said END. Without them
+     * the engine keeps the rows and sends them again itself. */
+    uint32_t id_column;
+    void (*completed)(void *reader, int64_t id);
+    void (*failed)(void *reader, int64_t id);
 };
 #define MR_POSITION_BYTES_MAX ((size_t)4096)
 

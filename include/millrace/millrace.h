@@ -91,6 +91,10 @@ struct mr_job_options {
     bool allow_dropped_state; /* stored state of operators that are gone is left out */
     uint64_t roll_bytes; /* a part of a directory of output is complete at this size (0: 128 MiB) */
     int64_t roll_us;     /* or age (0: 60 s) */
+    /* ---- without a state directory: at least once, row by row ---- */
+    bool track; /* a row that is not processed to the end is sent again; state is not durable */
+    uint32_t track_pending;   /* rows under way per instance of a source; 0: 65,536 */
+    int64_t track_timeout_us; /* a row of which nothing is heard is sent again; 0: 30 s */
 };
 
 /* NULL only when there is no memory at all. `options` NULL: defaults. */
@@ -202,6 +206,27 @@ struct mr_read_csv_options {
     uint32_t rate;
 };
 MR_API struct mr_stream *mr_read_csv(struct mr_job *job, const struct mr_read_csv_options *options);
+
+/* Committed rows of a topic, a log on this machine that a job writes (mr_write to "log://DIR/topic") and
+ * others read; columns are those of the topic. The path: "log://DIR/topic" or "DIR/topic". Reads what is
+ * committed when the job starts, or with `follow` (or "?follow" in the path) also all that comes. Each
+ * partition is in the order in which it was written. mr_read_csv and mr_read_text read topics too, by
+ * the names of the columns. */
+struct mr_read_log_options {
+    size_t size;
+    const char *path;
+    bool follow;
+    bool event_time; /* rows have the event time they were written with; the watermark is the largest
+                      * one of the partition minus delay_us */
+    int64_t delay_us;
+    int64_t idle_us; /* as in mr_assign_event_time */
+    uint32_t rate;
+    bool one_partition; /* only `partition` */
+    uint32_t partition;
+    uint64_t from_row;  /* number of the first row; 0: the oldest that is kept */
+    uint64_t last_rows; /* not 0: begin so many rows before the end of each partition */
+};
+MR_API struct mr_stream *mr_read_log(struct mr_job *job, const struct mr_read_log_options *options);
 
 /* Rows out of nothing: columns n (int64), ts (timestamp_ltz), key and value (int64), none of them
  * null. The event time is ts; nothing is late. */
@@ -321,7 +346,8 @@ enum mr_format { MR_OUTPUT_AUTO, MR_OUTPUT_TABLE, MR_OUTPUT_CSV, MR_OUTPUT_NDJSO
 /* path NULL or "-": stdout. A name: that file, complete or not at all. A name ending in '/': a
  * directory of parts, new or empty. Every sink needs a path of its own, and so do the dead letters;
  * stdout and what lies in /dev may be shared, rows come there as they are ready. AUTO: a table on
- * a terminal, else csv. */
+ * a terminal, else csv. "log://DIR/topic[?partitions=N&segment=SIZE&retain=SIZE&retain-time=TIME]": a
+ * topic, which is made when it is not there; each instance writes a partition. */
 struct mr_write_options {
     size_t size;
     const char *path;

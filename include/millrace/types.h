@@ -55,7 +55,9 @@ extern "C" {
     X(MR_E_CLOSED, FATAL, "the reader of the output went away")            \
     X(MR_E_CORRUPT, FATAL, "stored bytes are not what was written")       \
     X(MR_E_BUSY, USER, "another process uses this")                        \
-    X(MR_E_LOST, FATAL, "committed output is missing")
+    X(MR_E_LOST, FATAL, "committed output is missing")                      \
+    X(MR_E_AGAIN, RETRY, "not now: to be tried again")                      \
+    X(MR_E_TIMED_OUT, RETRY, "nothing was heard of it in time")
 
 enum mr_status {
 #define MR_STATUS_ENUM(name, cls, text) name,

@@ -116,6 +116,7 @@ static void durable_options(const struct mr_arguments *arguments, struct mr_job_
     }
     (void)mri_parse_roll(common(arguments, MRI_OPTION_ROLL), &out->roll_bytes, &out->roll_us);
     out->restarts = (uint32_t)arguments->numbers[MRI_OPTION_RESTARTS];
+    out->track = common(arguments, MRI_OPTION_TRACK) != NULL;
     out->fresh = common(arguments, MRI_OPTION_FRESH) != NULL;
     out->takeover = common(arguments, MRI_OPTION_TAKEOVER) != NULL;
     out->from = common(arguments, MRI_OPTION_FROM);

@@ -94,6 +94,8 @@ void mri_crash_note_batch(void *self, uint64_t rows)
 {
     struct mri_crash_note *note = self;
 
+    if (note->begun) note->poison = false;
+    note->begun = true;
     if (note->file >= 0) write_note(note, rows);
 }
 

@@ -20,10 +20,12 @@ struct mri_crash_note {
     int file;      /* -1: not open */
     uint64_t rows; /* this run lets in so many at a time; 0: no limit, nothing happened */
     bool poison;   /* the next row has ended the process when it was alone */
+    bool begun;    /* a batch was let in */
 };
 
 void mri_crash_note_open(struct mri_crash_note *note, const char *dir);
-/* Before a batch: how many rows it has at most; 0: the search is over. self: the note. */
+/* Before a batch: how many rows it has at most. self: the note. With the second one the first is
+ * complete, and the record that was found is not the next one any more. */
 void mri_crash_note_batch(void *self, uint64_t rows);
 /* An ended run; a note that is not open is allowed. `failed`: a record that was found and ended the job by
  * the policy is still there in the next run. */

@@ -71,15 +71,36 @@ static enum mr_status check_sinks(struct mr_job *job, struct mr_error *err)
     return MR_OK;
 }
 
+static enum mr_status check_tracking(struct mr_job *job, struct mr_error *err)
+{
+    const struct mr_job_options *options = &job->options;
+    const char *why = NULL;
+
+    if (options->state_dir != NULL) {
+        why = "--track follows single rows and --state-dir whole epochs: use one of them";
+    } else if (options->guarantee != MR_GUARANTEE_DEFAULT &&
+               options->guarantee != MR_AT_LEAST_ONCE) {
+        why = "--track gives --guarantee at-least-once, and no other";
+    } else if (options->mode == MR_MODE_BATCH) {
+        why = "--track needs --mode streaming";
+    }
+    if (why != NULL) return mr_error_set(err, MR_E_PIPELINE, "%s", why);
+    mri_notify(job, "rows are tracked one by one: at-least-once; keyed state of functions is not "
+                    "durable, and a row that is sent again changes it again");
+    return MR_OK;
+}
+
 enum mr_status mri_guarantee_check(struct mr_job *job, struct mr_error *err)
 {
     const struct mr_job_options *options = &job->options;
     bool asked = options->guarantee == MR_EXACTLY_ONCE || options->guarantee == MR_AT_LEAST_ONCE;
 
+    if (options->track) return check_tracking(job, err);
     if (options->state_dir == NULL && asked) {
         return mr_error_set(err, MR_E_PIPELINE,
                             "--guarantee exactly-once and at-least-once need a directory that "
-                            "keeps progress and state: --state-dir DIR");
+                            "keeps progress and state, --state-dir DIR (at-least-once: or "
+                            "--track)");
     }
     if (options->state_dir == NULL) return MR_OK;
     if (options->guarantee == MR_AT_MOST_ONCE) {
@@ -111,14 +132,21 @@ static void wait_us(const struct mr_job *job, int64_t us)
 
 /* ---- the directory ---- */
 
+/* One row at a time comes in: the one that is rejected is the one that crashed. */
+static bool reads_one_by_one(const struct mr_input *inputs, uint32_t input_count)
+{
+    return input_count == 1 && (inputs->splits.bounded || inputs->splits.count <= 1);
+}
+
 /* A simulated process crashes in the simulator's way. */
-static void open_crash_note(struct mri_durable *durable)
+static void open_crash_note(struct mri_durable *durable, const struct mr_input *inputs,
+                            uint32_t input_count)
 {
     struct mr_job *job = durable->job;
 
     if (job->hooks != NULL && job->hooks->drive != NULL) return;
     mri_crash_note_open(&durable->crash, job->options.state_dir);
-    if (durable->crash.poison && job->source_count > 1) durable->crash.poison = false;
+    durable->crash.poison &= reads_one_by_one(inputs, input_count);
     if (durable->crash.rows == 0) return;
     mri_notify(job, "the process crashed in an earlier run: reading at most %llu rows at a time to "
                     "find the record that does it",
@@ -259,6 +287,23 @@ static enum mr_status check_job(struct mri_durable *durable, const struct mr_pla
     return st;
 }
 
+static enum mri_stop read_stop(const struct mri_durable *durable)
+{
+    char path[4096];
+    char word[8] = "";
+    ssize_t size;
+    int file;
+
+    (void)snprintf(path, sizeof path, "%s/STOP", durable->job->options.state_dir);
+    file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (file < 0) return MRI_STOP_NOT;
+    size = read(file, word, sizeof word - 1);
+    (void)close(file);
+    if (size <= 0 || strchr(word, '\n') == NULL) return MRI_STOP_NOT; /* is being written */
+    (void)unlink(path);
+    return strncmp(word, "drain", 5) == 0 ? MRI_STOP_DRAIN : MRI_STOP_AT_EPOCH;
+}
+
 enum mr_status mri_durable_open(struct mri_durable *durable, struct mr_job *job,
                                 struct mr_disk *disk, const struct mr_plan *plan,
                                 const struct mr_input *inputs, uint32_t input_count,
@@ -271,8 +316,8 @@ enum mr_status mri_durable_open(struct mri_durable *durable, struct mr_job *job,
     MR_RET(take_lock(durable, err));
     if (job->options.fresh) MR_RET(forget(durable, err));
     MR_RET(check_job(durable, plan, inputs, input_count, err));
-    (void)mri_durable_stop_asked(durable); /* one that came too late for the run before */
-    open_crash_note(durable);
+    (void)read_stop(durable); /* one that came too late for the run before */
+    open_crash_note(durable, inputs, input_count);
     return MR_OK;
 }
 
@@ -283,22 +328,15 @@ void mri_durable_close(struct mri_durable *durable, bool failed)
     *durable = (struct mri_durable){.job = NULL};
 }
 
-enum mri_stop mri_durable_stop_asked(const struct mri_durable *durable)
+/* Kept: the attempt that heard it may fail, and the next one would not hear it. */
+enum mri_stop mri_durable_stop_asked(struct mri_durable *durable)
 {
-    char path[4096];
-    char word[8] = "";
-    ssize_t size;
-    int file;
+    enum mri_stop stop;
 
     if (durable->job == NULL) return MRI_STOP_NOT;
-    (void)snprintf(path, sizeof path, "%s/STOP", durable->job->options.state_dir);
-    file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (file < 0) return MRI_STOP_NOT;
-    size = read(file, word, sizeof word - 1);
-    (void)close(file);
-    if (size <= 0 || strchr(word, '\n') == NULL) return MRI_STOP_NOT; /* is being written */
-    (void)unlink(path);
-    return strncmp(word, "drain", 5) == 0 ? MRI_STOP_DRAIN : MRI_STOP_AT_EPOCH;
+    stop = read_stop(durable);
+    if (stop != MRI_STOP_NOT) durable->stop = stop;
+    return durable->stop;
 }
 
 /* ---- again? ---- */
@@ -331,10 +369,11 @@ bool mri_durable_again(struct mri_durable *durable, enum mr_status status, uint3
 
     if (job == NULL) return false;
     if (status == MR_E_NO_SPACE) return wait_for_space(job, PAUSE_MIN_US << shift, err);
-    if (!worth_another(status) || attempts > job->options.restarts) return false;
+    if (!worth_another(status) || durable->restart_count >= job->options.restarts) return false;
+    durable->restart_count++;
     mri_notify(job, "attempt %u failed: %s", attempts, err->text);
-    mri_notify(job, "beginning again from the last complete epoch (%u of %u restarts)", attempts,
-               job->options.restarts);
+    mri_notify(job, "beginning again from the last complete epoch (%u of %u restarts)",
+               durable->restart_count, job->options.restarts);
     wait_us(job, MR_MIN(PAUSE_MIN_US << shift, PAUSE_MAX_US));
     return !atomic_load(&job->cancelled);
 }

@@ -18,11 +18,15 @@
 
 #define MRI_EPOCH_US (100 * MR_MILLISECOND)
 
+enum mri_stop { MRI_STOP_NOT, MRI_STOP_AT_EPOCH, MRI_STOP_DRAIN };
+
 struct mri_durable {
     struct mr_job *job; /* NULL: not open, or no state directory */
     struct mr_disk *disk;
     struct mr_holder holder;
     struct mri_crash_note crash;
+    enum mri_stop stop;    /* asked for so far */
+    uint32_t restart_count; /* attempts that failed and were counted */
 };
 
 /* Before planning: the guarantee that was asked for can be kept, or the user is told. */
@@ -36,9 +40,9 @@ enum mr_status mri_durable_open(struct mri_durable *durable, struct mr_job *job,
                                 const struct mr_input *inputs, uint32_t input_count,
                                 struct mr_error *err) MR_MUST_USE;
 void mri_durable_close(struct mri_durable *durable, bool failed); /* a zeroed one is allowed */
-/* What `millrace stop` asks for, by the file STOP in the directory, which is removed. */
-enum mri_stop { MRI_STOP_NOT, MRI_STOP_AT_EPOCH, MRI_STOP_DRAIN };
-enum mri_stop mri_durable_stop_asked(const struct mri_durable *durable);
+/* What `millrace stop` asks for, or has asked for in an earlier attempt: by the file STOP in the
+ * directory, which is removed. */
+enum mri_stop mri_durable_stop_asked(struct mri_durable *durable);
 /* True if another attempt is to be made; waits before it. */
 bool mri_durable_again(struct mri_durable *durable, enum mr_status status, uint32_t attempts,
                        const struct mr_error *err);

@@ -70,6 +70,10 @@ const struct mri_option mri_common_options[MRI_COMMON_COUNT] = {
         {.spec = {"guarantee", MR_OPTION_CHOICE, "exactly-once|at-least-once|at-most-once",
                   "what a failure may do to results: nothing, repeat rows, or lose rows", NULL},
          .shown_default = "exactly-once with --state-dir"},
+    [MRI_OPTION_TRACK] = {.spec = {"track", MR_OPTION_FLAG, NULL,
+                                   "at least once without --state-dir: every row is followed until all "
+                                   "that was made from it has left, else it is sent again",
+                                   NULL}},
     [MRI_OPTION_EPOCH] =
         {.spec = {"epoch", MR_OPTION_DURATION, "DURATION",
                   "least time between two commits of output and state, such as 10ms or 1s", "100ms"}},

@@ -127,7 +127,8 @@ static enum mr_status make_plan(struct run *run, struct mr_error *err)
         .quota_bytes = hooks_of(job).quota_bytes,
         .ring_slots = hooks_of(job).ring_slots,
     };
-    bool streaming = job->options.mode == MR_MODE_STREAMING || job->options.state_dir != NULL;
+    bool streaming = job->options.mode == MR_MODE_STREAMING ||
+                     job->options.state_dir != NULL || job->options.track;
 
     MR_RET(mr_model_check(job->model, err));
     MR_RET(mri_guarantee_check(job, err));
@@ -141,6 +142,7 @@ static enum mr_status make_plan(struct run *run, struct mr_error *err)
     MR_RET(check_unbounded(run, err));
     run->streaming = streaming;
     options.streaming = streaming;
+    options.tracked = job->options.track;
     /* In batch mode the watermark jumps to the end: no row is late. */
     options.late_by_split = streaming && job->options.late == MR_LATE_BY_SPLIT;
     return mr_plan_create(job->heap, job->model, &options, &run->plan, err);
@@ -336,6 +338,9 @@ static enum mr_status make_runner(struct run *run, struct mr_error *err)
         .streaming = run->streaming,
         .late_by_split = run->plan->options.late_by_split,
         .epochs = job->options.state_dir != NULL,
+        .track = job->options.track,
+        .track_pending = job->options.track_pending,
+        .track_timeout_us = job->options.track_timeout_us,
         .on_error = job->options.on_error,
         .letters = run->letters,
         .trace = hooks_of(job).trace,
@@ -359,8 +364,8 @@ static enum mr_status open_checkpoint(struct run *run, bool *out_nothing, struct
         .ordered = options->commit == MR_COMMIT_MICRO_BATCH,
         .allow_dropped_state = options->allow_dropped_state,
         .segment_bytes = hooks_of(run->job).segment_bytes,
-        .careful_rows = out->attempts == 1 ? run->durable.crash.rows : 0,
-        .poison = run->durable.crash.poison,
+        .careful_rows = run->durable.crash.rows,
+        .poison = run->durable.crash.poison && out->attempts == 1, /* else it may be behind us */
         .note = mri_crash_note_batch,
         .note_self = &run->durable.crash,
     };
@@ -579,6 +584,7 @@ static void metrics(struct run *run, const struct mr_summary *summary)
     }
     mr_text_add(&text, "]}\n");
     if (mr_text_status(&text) == MR_OK) {
+        mr_free(job->heap, job->metrics, job->metrics_bytes); /* of an earlier attempt */
         job->metrics_bytes = strlen(mr_text_get(&text)) + 1;
         job->metrics = mr_strdup(job->heap, mr_text_get(&text));
     }

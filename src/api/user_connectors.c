@@ -344,6 +344,72 @@ static const struct mr_source_ops user_source_ops = {
     .destroy = source_destroy,
 };
 
+/* ---- sources that keep their rows until they are completed ---- */
+
+static enum mr_status source_ids(void *self, const struct mr_batch *batch, uint64_t *out_ids,
+                                 struct mr_error *err)
+{
+    const struct user_reader *reader = self;
+    const struct mr_column *column = &batch->columns[reader->source->functions.id_column];
+
+    (void)err;
+    for (uint32_t i = 0; i < batch->row_count; i++) {
+        out_ids[i] = (uint64_t)mr_column_int64(column, mr_batch_at(batch, i));
+    }
+    return MR_OK;
+}
+
+static void source_completed(void *self, uint64_t id)
+{
+    struct user_reader *reader = self;
+
+    reader->source->functions.completed(reader->reader, (int64_t)id);
+}
+
+static void source_row_failed(void *self, uint64_t id, enum mr_status why)
+{
+    struct user_reader *reader = self;
+
+    (void)why;
+    reader->ended = false; /* it has more to give */
+    reader->source->functions.failed(reader->reader, (int64_t)id);
+}
+
+static const struct mr_source_ops listening_source_ops = {
+    .size = sizeof(struct mr_source_ops),
+    .name = "own source",
+    .plan = source_plan,
+    .open = source_open,
+    .read = source_read,
+    .position = source_position,
+    .close = source_close,
+    .describe = source_describe,
+    .destroy = source_destroy,
+    .ids = source_ids,
+    .completed = source_completed,
+    .failed = source_row_failed,
+};
+
+/* Both functions, and a column that can hold an id. */
+static enum mr_status check_listening(const struct user_source *source, struct mr_error *err)
+{
+    const struct mr_source_functions *functions = &source->functions;
+
+    if (functions->completed == NULL && functions->failed == NULL) return MR_OK;
+    if (functions->completed == NULL || functions->failed == NULL) {
+        return mr_error_set(err, MR_E_INVALID,
+                            "source '%s': completed and failed belong together: set both or none",
+                            source->id);
+    }
+    if (functions->id_column < source->schema->column_count &&
+        source->schema->fields[functions->id_column].type == MR_INT64) {
+        return MR_OK;
+    }
+    return mr_error_set(err, MR_E_INVALID,
+                        "source '%s': id_column is %u, which is no int64 column of the source",
+                        source->id, functions->id_column);
+}
+
 enum mr_status mri_user_source(struct mr_heap *heap, const char *id,
                                const struct mr_source_functions *functions, void *user,
                                const struct mr_field *fields, uint32_t field_count,
@@ -379,12 +445,14 @@ enum mr_status mri_user_source(struct mr_heap *heap, const char *id,
     }
     st = source->id == NULL ? mr_error_nomem(err, "a source", 0)
                             : mr_schema_create(heap, fields, field_count, &source->schema, err);
+    if (st == MR_OK) st = check_listening(source, err);
     if (st != MR_OK) {
         source_destroy(source);
         return st;
     }
     *out = (struct mr_source){
-        .ops = &user_source_ops, .spec = source, .schema = mr_schema_ref(source->schema)};
+        .ops = source->functions.completed == NULL ? &user_source_ops : &listening_source_ops,
+        .spec = source, .schema = mr_schema_ref(source->schema)};
     return MR_OK;
 }
 

@@ -69,7 +69,7 @@ MR_TEST(status, every_status_has_name_class_and_text)
     MR_EXPECT_EQ_INT(mr_status_class(MR_E_IO), MR_CLASS_FATAL);
     MR_EXPECT_EQ_INT(mr_status_class(MR_E_RECORD), MR_CLASS_USER);
     MR_EXPECT_EQ_STR(mr_status_text(MR_OK), "success");
-    MR_EXPECT_EQ_INT(mr_status_class((enum mr_status)(MR_E_LOST + 1)), MR_CLASS_FATAL);
+    MR_EXPECT_EQ_INT(mr_status_class((enum mr_status)(MR_E_TIMED_OUT + 1)), MR_CLASS_FATAL);
     MR_EXPECT_EQ_STR(mr_status_name((enum mr_status)1000), "MR_E_UNKNOWN");
 }
 

@@ -29,6 +29,7 @@ extern const struct mri_cli_command mri_cli_help;
 extern const struct mri_cli_command mri_cli_completion;
 extern const struct mri_cli_command mri_cli_state;
 extern const struct mri_cli_command mri_cli_stop;
+extern const struct mri_cli_command mri_cli_log;
 
 extern const struct mri_cli_command *const mri_cli_commands[];
 extern const uint32_t mri_cli_command_count;

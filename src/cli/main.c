@@ -9,6 +9,7 @@ const struct mri_cli_command *const mri_cli_commands[] = {
     &mri_cli_version,
     &mri_cli_state,
     &mri_cli_stop,
+    &mri_cli_log,
     &mri_cli_completion,
     &mri_cli_help,
 };

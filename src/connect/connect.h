@@ -111,7 +111,8 @@ struct mr_log_source_options {
     bool event_time;    /* rows come with the event time that they were written with */
     bool one_partition; /* only `partition` */
     uint32_t partition;
-    uint64_t from_row; /* number of the first row in each partition; 0: the oldest there is */
+    uint64_t from_row;  /* number of the first row in each partition; 0: the oldest there is */
+    uint64_t last_rows; /* or so many before the end of each partition, as it is when planned */
 };
 enum mr_status mr_log_source(struct mr_heap *heap, struct mr_disk *disk,
                              const struct mr_log_source_options *options, struct mr_source *out,

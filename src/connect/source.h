@@ -112,6 +112,14 @@ struct mr_source_ops {
     /* Describes itself in explain: "csv flights.csv, 19 columns". */
     void (*describe)(const void *spec, struct mr_text *out);
     void (*destroy)(void *spec);
+    /* Record tracking (runtime/tracker.h). All three or none; none: the engine keeps the rows and sends
+     * failed ones again itself. `ids` names the rows of the batch that was just read. `completed` and
+     * `failed` come between two reads, once for each row; after `failed` the reader gives the row
+     * again, and is asked for it even if it said DONE before. It is not closed before. */
+    enum mr_status (*ids)(void *reader, const struct mr_batch *batch, uint64_t *out_ids,
+                          struct mr_error *err);
+    void (*completed)(void *reader, uint64_t id);
+    void (*failed)(void *reader, uint64_t id, enum mr_status why);
 };
 
 #endif

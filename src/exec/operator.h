@@ -60,6 +60,7 @@ enum mr_flow {
 };
 
 struct mr_operator;
+struct mr_track_task;
 
 /* A row that cannot be processed. `row` is a logical row of `batch`. Answers MR_OK when the row is
  * to be left out (skip, dead letter), otherwise the status that ends the job, with err filled:
@@ -84,6 +85,7 @@ struct mr_task_context {
     uint64_t epoch; /* that is being sealed; valid in `seal` */
     bool track_changes; /* the job takes snapshots: stateful operators remember what changed */
     uint32_t batch_rows; /* rows operators aim for: MR_BATCH_ROWS; tests: 1, 2, random */
+    struct mr_track_task *track; /* rows are tracked: see runtime/tracker.h; NULL: they are not */
     mr_bad_row_fn bad_row;
     void *bad_row_self;
 };

@@ -137,6 +137,7 @@ struct mr_plan_options {
     uint32_t workers;
     bool streaming;
     bool late_by_split;
+    bool tracked;      /* rows carry their anchors over every edge: MR_HIDDEN_TRACKING */
     bool no_two_stage; /* tests and explain */
     bool no_fusion;    /* tests: every operator a stage of its own */
     bool no_pruning;   /* tests */

@@ -111,6 +111,7 @@ enum mr_status mri_edge_add(struct mri_planner *planner, const struct mri_stream
     struct mr_plan *plan = planner->plan;
     struct mr_plan_edge *edges = grown(planner, plan->edges, plan->edge_count, sizeof *edges);
     uint32_t hash = exchange == MR_EXCHANGE_KEY ? 1u << MR_HIDDEN_KEY_HASH : 0;
+    uint32_t anchors = plan->options.tracked ? 1u << MR_HIDDEN_TRACKING : 0;
 
     if (edges == NULL) return mri_plan_nomem(planner);
     plan->edges = edges;
@@ -123,7 +124,7 @@ enum mr_status mri_edge_add(struct mri_planner *planner, const struct mri_stream
                               .to_input = plan->stages[to_stage].input_count++,
                               .exchange = exchange,
                               .schema = at->schema,
-                              .hidden_mask = (at->hidden & at->need_hidden) | hash,
+                              .hidden_mask = (at->hidden & at->need_hidden) | hash | anchors,
                               .key_count = key_count};
     plan->edge_count++;
     plan->stages[at->stage].output_count++;

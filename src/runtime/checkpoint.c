@@ -98,14 +98,16 @@ static void count_careful(struct mr_checkpoint *cp)
     cp->careful_rows = MR_MIN(2 * cp->careful_rows, (uint64_t)CAREFUL_ROWS_MAX);
 }
 
-/* The next batch shall take about the time of an epoch. */
+/* The next batch shall take about the time of an epoch. Sources that waited for its end were through
+ * with theirs before. */
 static uint64_t next_batch_rows(const struct mr_checkpoint *cp)
 {
     uint64_t rows = cp->job.batch_rows;
     int64_t took_us = MR_MAX(cp->now.us - cp->batch_us, INT64_C(1));
     int64_t want_us = MR_MAX(cp->options.epoch_us, MR_MILLISECOND);
+    bool waited = mr_signal(&cp->signals->waited) == mr_signal(&cp->signals->gate);
 
-    if (took_us < want_us / 2) {
+    if (waited || took_us < want_us / 2) {
         rows *= 2;
     } else if (took_us > 2 * want_us) {
         rows /= 2;
@@ -136,6 +138,18 @@ static void log_to_start(struct mr_checkpoint *cp)
     atomic_store(&cp->stat_last, epoch);
 }
 
+/* A micro-batch of input that ends is over when its rows are read: their number keeps to the length of
+ * an epoch, and nobody would gain by waiting for it. */
+static int64_t floor_us(const struct mr_checkpoint *cp)
+{
+    const struct mr_policy *policy = &cp->runner->policy;
+    bool bounded = true;
+
+    for (uint32_t i = 0; i < policy->input_count; i++) bounded &= policy->inputs[i].splits.bounded;
+    if (cp->careful_rows != 0 || (cp->options.ordered && bounded)) return 0;
+    return cp->options.epoch_us;
+}
+
 static enum mr_status start_machine(struct mr_checkpoint *cp, struct mr_error *err)
 {
     const struct mr_clock *clock = &cp->runner->port->clock;
@@ -145,7 +159,7 @@ static enum mr_status start_machine(struct mr_checkpoint *cp, struct mr_error *e
         .attempt = mr_epoch_log_attempt(cp->log),
         .last_epoch = cp->restored,
         .start = clock->monotonic(clock->self),
-        .epoch_us = cp->careful_rows != 0 ? 0 : cp->options.epoch_us,
+        .epoch_us = floor_us(cp),
         .backoff_min_us = BACKOFF_MIN_US,
         .backoff_max_us = BACKOFF_MAX_US,
         .ordered = cp->runner->lane_count != 0,
@@ -431,6 +445,33 @@ static bool hear_commits(struct mr_checkpoint *cp)
     return true;
 }
 
+/* The log has the epoch for good. If it was to stand alone, it does: the next one does not. */
+static void note_complete(struct mr_checkpoint *cp, uint64_t epoch)
+{
+    cp->full = false;
+    cp->retry_us = cp->pause_us = 0;
+    cp->error = (struct mr_error){.status = MR_OK}; /* of tries before */
+    atomic_store(&cp->waiting, false);
+    atomic_fetch_add(&cp->stat_epochs, 1);
+    atomic_store(&cp->stat_last, epoch);
+    atomic_store(&cp->stat_written, mr_epoch_log_written_bytes(cp->log));
+    atomic_store_explicit(&cp->signals->complete, epoch, memory_order_release); /* (2) */
+}
+
+/* The disk is full or the like: what was to be done is tried again after a pause that doubles. */
+static void pause_for_space(struct mr_checkpoint *cp)
+{
+    MR_PROBE("log stalled");
+    atomic_store(&cp->waiting, true);
+    cp->pause_us = cp->pause_us == 0 ? BACKOFF_MIN_US : MR_MIN(2 * cp->pause_us, BACKOFF_MAX_US);
+    cp->retry_us = cp->now.us + cp->pause_us;
+}
+
+static bool may_pass(enum mr_status status)
+{
+    return mr_status_class(status) == MR_CLASS_RETRY || status == MR_E_NO_SPACE;
+}
+
 /* ---- reading back ---- */
 
 /* What the log holds after an outcome that nobody knows: it is closed and opened again, under a higher
@@ -440,22 +481,27 @@ static bool read_back(struct mr_checkpoint *cp)
     uint64_t epoch = cp->read_epoch;
     struct mr_epoch_log_options options = log_options(cp);
     struct mr_epoch_event event = {.kind = MR_EPOCH_ON_READ, .epoch = epoch};
+    struct mr_error err = {.status = MR_OK};
 
-    if (epoch == 0) return false;
-    cp->read_epoch = 0;
+    if (epoch == 0 || cp->now.us < cp->retry_us) return false;
     MR_PROBE("read back");
     mr_compaction_destroy(cp->compaction);
     cp->compaction = NULL;
     mr_epoch_log_close(cp->log);
     cp->log = NULL;
-    event.status =
-        mr_epoch_log_open(cp->runner->heap, &options, NULL, NULL, &cp->log, &cp->error);
+    event.status = mr_epoch_log_open(cp->runner->heap, &options, NULL, NULL, &cp->log, &err);
+    if (may_pass(event.status)) { /* a full disk tells nothing about the epoch */
+        pause_for_space(cp);
+        return true;
+    }
+    cp->read_epoch = 0;
+    if (event.status != MR_OK) cp->error = err; /* otherwise why it had to be read back */
     if (event.status == MR_OK && mr_epoch_log_last(cp->log) < epoch) {
         event.status = MR_E_NOT_FOUND;
     } else if (event.status == MR_E_NOT_FOUND) {
         event.status = MR_E_IO; /* the directory is gone: that is not what NOT_FOUND means here */
     }
-    if (event.status == MR_OK) atomic_store(&cp->signals->complete, epoch);
+    if (event.status == MR_OK) note_complete(cp, epoch);
     tell(cp, event);
     return true;
 }
@@ -469,7 +515,7 @@ static void append_failed(struct mr_checkpoint *cp, enum mr_status status)
 
     mr_assert(aborted);
     cp->phase = APPEND_NONE;
-    if (mr_status_class(status) == MR_CLASS_RETRY || status == MR_E_NO_SPACE) {
+    if (may_pass(status)) {
         tell(cp, (struct mr_epoch_event){
                      .kind = MR_EPOCH_ON_APPENDED, .epoch = cp->epoch, .status = status});
         return;
@@ -528,7 +574,7 @@ static enum mr_status append_some(struct mr_checkpoint *cp, struct mr_error *err
         cp->begun = true;
         MR_RET(mr_epoch_log_begin(cp->log, cp->epoch, cp->full, err));
         cp->job.finished = is_last_epoch(cp);
-        if (cp->options.ordered) cp->job.batch_rows = next_batch_rows(cp);
+        if (cp->options.ordered && cp->careful_rows == 0) cp->job.batch_rows = next_batch_rows(cp);
         MR_RET(mr_job_state_yield(&cp->job, add_job_entry, cp, err));
     }
     MR_CRASH("C10");
@@ -555,13 +601,7 @@ static void appended(struct mr_checkpoint *cp)
     mr_assert(mr_epoch_log_last(cp->log) == cp->epoch);
     MR_CRASH("C21");
     cp->phase = APPEND_NONE;
-    cp->full = false;
-    cp->retry_us = cp->pause_us = 0;
-    atomic_store(&cp->waiting, false);
-    atomic_fetch_add(&cp->stat_epochs, 1);
-    atomic_store(&cp->stat_last, cp->epoch);
-    atomic_store(&cp->stat_written, mr_epoch_log_written_bytes(cp->log));
-    atomic_store_explicit(&cp->signals->complete, cp->epoch, memory_order_release); /* (2) */
+    note_complete(cp, cp->epoch);
     ask_for_whole(cp);
     tell(cp, (struct mr_epoch_event){
                  .kind = MR_EPOCH_ON_APPENDED, .epoch = cp->epoch, .status = MR_OK});
@@ -570,11 +610,8 @@ static void appended(struct mr_checkpoint *cp)
 /* The disk is full: nothing is decided, and the same append is tried again after a pause. */
 static bool wait_for_space(struct mr_checkpoint *cp)
 {
-    MR_PROBE("log stalled");
-    atomic_store(&cp->waiting, true);
     if (cp->retry_us == 0) {
-        cp->pause_us = cp->pause_us == 0 ? BACKOFF_MIN_US : MR_MIN(2 * cp->pause_us, BACKOFF_MAX_US);
-        cp->retry_us = cp->now.us + cp->pause_us;
+        pause_for_space(cp);
         return false;
     }
     if (cp->now.us < cp->retry_us) return false;
@@ -683,7 +720,7 @@ struct mr_ptime mr_checkpoint_wake(const struct mr_checkpoint *cp)
 {
     struct mr_ptime wake = cp->wake;
 
-    if (cp->phase == APPEND_SYNC && cp->retry_us != 0) wake.us = MR_MIN(wake.us, cp->retry_us);
+    if (cp->retry_us != 0) wake.us = MR_MIN(wake.us, cp->retry_us);
     return wake;
 }
 

@@ -59,20 +59,39 @@ static bool has_next(const struct mr_lanes *lanes, struct mr_lane *lane, const b
     return lane->next < lanes->list->count;
 }
 
+void mr_lanes_begun(struct mr_lanes *lanes, uint32_t split)
+{
+    lanes->own[mr_lane_of(lanes, split)].begun++;
+}
+
+bool mr_lanes_free(const struct mr_lanes *lanes, uint32_t split)
+{
+    return !lanes->own[mr_lane_of(lanes, split)].open;
+}
+
 uint32_t mr_lanes_to_open(struct mr_lanes *lanes, const bool *claimed)
 {
     for (uint32_t i = 0; i < lanes->own_count; i++) {
-        if (!lanes->own[i].open && has_next(lanes, &lanes->own[i], claimed)) return i;
+        const struct mr_lane *own = &lanes->own[i];
+
+        if (!own->open && own->begun == 0 && has_next(lanes, &lanes->own[i], claimed)) return i;
     }
     return MR_LANE_NONE;
 }
 
 void mr_lanes_opened(struct mr_lanes *lanes, uint32_t lane, uint32_t split)
 {
-    mr_assert(!lanes->own[lane].open);
-    lanes->own[lane].open = true;
+    struct mr_lane *own = &lanes->own[lane];
+
+    mr_assert(!own->open);
+    own->open = true;
     lanes->bound_known = false;
-    if (split == lanes->own[lane].next) lanes->own[lane].next += lanes->count;
+    if (own->begun > 0) {
+        own->begun--;
+    } else {
+        mr_assert(split == own->next);
+        own->next += lanes->count;
+    }
 }
 
 void mr_lanes_closed(struct mr_lanes *lanes, uint32_t lane)
@@ -129,7 +148,7 @@ bool mr_lanes_batch_over(struct mr_lanes *lanes, const bool *claimed)
         struct mr_lane *own = &lanes->own[i];
 
         if (own->quiet || own->used >= lanes->batch_rows) continue;
-        if (own->open || has_next(lanes, own, claimed)) return false; /* (2) */
+        if (own->open || own->begun > 0 || has_next(lanes, own, claimed)) return false; /* (2) */
     }
     return true;
 }

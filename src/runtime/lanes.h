@@ -30,6 +30,7 @@ struct mr_lane {
     uint64_t used;  /* rows of the batch under way */
     bool open;      /* a reader is open */
     bool quiet;     /* opaque: has nothing for this batch any more */
+    uint32_t begun; /* splits that an earlier attempt began, not yet opened again */
 };
 
 struct mr_lanes {
@@ -55,6 +56,10 @@ void mr_lanes_fini(struct mr_lanes *lanes); /* a zeroed one is allowed */
 uint32_t mr_split_owner(const struct mr_split_list *list, uint32_t lane_count, uint32_t split,
                         uint32_t instance_count);
 
+/* A split that an earlier attempt began: it is among the next rows of its lane, before the others. */
+void mr_lanes_begun(struct mr_lanes *lanes, uint32_t split);
+/* Nothing of the split's lane is open: it may be. */
+bool mr_lanes_free(const struct mr_lanes *lanes, uint32_t split);
 /* A lane (number among its own) that has a split to open, MR_LANE_NONE: none; the split is then
  * own[lane].next. `claimed`: splits not to be opened from the start. */
 uint32_t mr_lanes_to_open(struct mr_lanes *lanes, const bool *claimed);

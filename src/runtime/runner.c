@@ -5,6 +5,7 @@
 #include "runtime/checkpoint.h"
 #include "runtime/scan_operator.h"
 #include "runtime/sink_operator.h"
+#include "runtime/tracker.h"
 
 /* Memory for batches that the operators of one task make: a reader's chunks, a few batches. All
  * tasks together take at most a quarter of the job's memory, but each at least the minimum. */
@@ -103,6 +104,115 @@ static struct mr_input *input_of(struct mr_runner *runner, const struct mr_node 
         }
     }
     MR_UNREACHABLE();
+}
+
+/* A row that its function wants to see again goes back to its source; others go to the policy. */
+static enum mr_status tracked_bad_row(void *self, struct mr_operator *op,
+                                      const struct mr_batch *batch, uint32_t row,
+                                      const struct mr_error *why, struct mr_error *err)
+{
+    struct mr_task *task = self;
+
+    if (why->status == MR_E_AGAIN || why->status == MR_E_TIMED_OUT) {
+        return mr_track_fail(task->context.track, batch, row, why->status, err);
+    }
+    return mr_policy_bad_row(task->policy, op, batch, row, why, err);
+}
+
+/* A kept row has been sent often enough. */
+static enum mr_status give_up(void *self, const struct mr_batch *batch, uint32_t row,
+                              enum mr_status status, struct mr_error *err)
+{
+    struct mr_task *task = self;
+    struct mr_error why;
+
+    (void)mr_error_set(&why, status, "the row was sent %u times and not processed: %s",
+                       MR_TRACK_TRIES_DEFAULT, mr_status_text(status));
+    return mr_policy_bad_row(task->policy, task->ops[0], batch, row, &why, err);
+}
+
+/* Rows wait in a channel: what nothing is heard of is slow, not lost. */
+static bool rows_wait(void *self)
+{
+    const struct mr_runner *runner = self;
+
+    for (uint32_t i = 0; i < runner->channel_count; i++) {
+        if (!mr_channel_empty(&runner->channels[i])) return true;
+    }
+    return false;
+}
+
+static enum mr_status make_tracker(struct mr_runner *runner, struct mr_error *err)
+{
+    const struct mr_entropy *entropy = &runner->port->entropy;
+    uint32_t *sources = mr_arena_zero(&runner->arena, runner->task_limit * sizeof *sources);
+    struct mr_wakeup **wakeups =
+        mr_arena_zero(&runner->arena, runner->task_limit * sizeof *wakeups);
+    struct mr_tracker_options options = {.task_count = runner->task_limit,
+                                         .sources = sources,
+                                         .pending_rows = runner->options.track_pending,
+                                         .timeout_us = runner->options.track_timeout_us,
+                                         .attempt = 1,
+                                         .now = runner->started,
+                                         .stopped = rows_wait,
+                                         .stopped_self = runner,
+                                         .wakeups = wakeups};
+    uint32_t ordinal = 0;
+
+    if (!runner->options.track) return MR_OK;
+    if (sources == NULL || wakeups == NULL) {
+        return mr_error_nomem(err, "tracking", runner->task_limit * sizeof *wakeups);
+    }
+    MR_RET(mr_tracker_check_plan(runner->plan, err));
+    for (uint32_t s = 0; s < runner->plan->stage_count; s++) {
+        const struct mr_plan_stage *stage = &runner->plan->stages[s];
+
+        for (uint32_t i = 0; i < stage->parallelism; i++, ordinal++) {
+            if (stage->ops[0].kind != MR_PLAN_SCAN) continue;
+            wakeups[options.source_count] = &runner->workers[worker_of(runner, s, i)].wakeup;
+            sources[options.source_count++] = ordinal;
+        }
+    }
+    for (uint32_t i = 0; i < 4; i++) options.key[i] = entropy->next(entropy->self);
+    return mr_tracker_create(runner->heap, &options, &runner->tracker, err);
+}
+
+static void tell_completed(void *self, void *reader, uint64_t id)
+{
+    const struct mr_task *task = self;
+
+    task->source->completed(reader, id);
+}
+
+static void tell_failed(void *self, void *reader, uint64_t id, enum mr_status why)
+{
+    const struct mr_task *task = self;
+
+    task->source->failed(reader, id, why);
+}
+
+/* The task's part of tracking. Writers that buffer hold acknowledgements until they flush. */
+static void track_task(struct mr_runner *runner, struct mr_task *task)
+{
+    struct mr_track_calls calls = {.self = task, .give_up = give_up};
+    struct mr_split_queue *queue;
+    const struct mr_plan_op *last = &task->stage->ops[task->stage->op_count - 1];
+    const struct mr_sink_ops *sink = last->kind == MR_PLAN_SINK ? last->node->u.sink.ops : NULL;
+
+    if (runner->tracker == NULL) return;
+    task->policy = &runner->policy;
+    task->context.track = mr_tracker_task(runner->tracker, task->ordinal);
+    task->context.bad_row = tracked_bad_row;
+    task->context.bad_row_self = task;
+    if (task->stage->ops[0].kind == MR_PLAN_SCAN) {
+        task->source = input_of(runner, task->stage->ops[0].node, &queue)->ops;
+        if (task->source->completed != NULL) {
+            calls.completed = tell_completed;
+            calls.failed = tell_failed;
+        }
+        mr_track_calls(task->context.track, &calls);
+    }
+    if (sink != NULL && sink->flush != NULL) mr_track_holds(task->context.track);
 }
 
 static enum mr_status make_operator(struct mr_runner *runner, struct mr_task *task,
@@ -328,6 +438,7 @@ static enum mr_status make_task(struct mr_runner *runner, uint32_t stage, uint32
     task->now = &worker->now;
     task->trace = runner->options.trace ? &runner->trace : NULL;
     fill_context(runner, task, instance);
+    track_task(runner, task);
     worker->tasks[worker->task_count++] = task;
     worker->live_count++;
     MR_RET(make_task_epochs(runner, task, err));
@@ -399,6 +510,7 @@ enum mr_status mr_runner_create(struct mr_heap *heap, const struct mr_plan *plan
     MR_GOTO(make_channels(runner, err));
     MR_GOTO(make_queues(runner, err));
     MR_GOTO(make_operator_heap(runner, err));
+    MR_GOTO(make_tracker(runner, err));
     MR_GOTO(make_tasks(runner, err));
     *out = runner;
     runner = NULL;
@@ -416,6 +528,7 @@ static void end_task(struct mr_task *task)
     for (uint32_t i = task->op_count; i-- > 0;) mr_operator_close(task->ops[i]);
     for (uint32_t i = 0; i < task->sender_count; i++) mr_sender_destroy(task->senders[i]);
     if (task->item.tag == MR_ITEM_BATCH) mr_batch_release(task->item.batch);
+    if (task->untracked.tag == MR_ITEM_BATCH) mr_batch_release(task->untracked.batch);
     if (task->epochs != NULL) mr_seal_fini(&task->epochs->seal);
 }
 
@@ -425,6 +538,7 @@ void mr_runner_destroy(struct mr_runner *runner)
     mr_checkpoint_close(runner->checkpoint);
     for (uint32_t i = 0; i < runner->task_count; i++) end_task(&runner->tasks[i]);
     for (uint32_t i = 0; i < runner->channel_count; i++) mr_channel_fini(&runner->channels[i]);
+    mr_tracker_destroy(runner->tracker); /* it keeps batches of the tasks' quotas */
     for (uint32_t i = 0; i < runner->task_count; i++) {
         mr_arena_fini(&runner->tasks[i].arena);
         mr_heap_fini(&runner->tasks[i].heap);
@@ -513,6 +627,7 @@ static bool has_input(const struct mr_worker *worker)
     for (uint32_t i = 0; i < worker->task_count; i++) {
         const struct mr_task *task = worker->tasks[i];
         if (task->over) continue;
+        if (task->context.track != NULL && mr_track_called(task->context.track)) return true;
         for (uint32_t c = 0; c < task->receiver.channel_count; c++) {
             if (!mr_channel_empty(task->receiver.channels[c])) return true;
         }

@@ -27,6 +27,9 @@ struct mr_runner_options {
     bool streaming;
     bool late_by_split;
     bool epochs;              /* barriers, seals, two-phase commit: see runtime/checkpoint.h */
+    bool track;               /* record tracking: see runtime/tracker.h; the plan is `tracked` */
+    uint32_t track_pending;   /* rows per instance of a source; 0: default */
+    int64_t track_timeout_us; /* 0: default */
     bool trace;               /* keep a hash of all moves (single-threaded drivers only) */
     uint32_t batch_rows;      /* 0: MR_BATCH_ROWS */
     size_t task_quota_bytes;  /* for batches that operators make; 0: default */
@@ -73,6 +76,7 @@ struct mr_runner {
     _Atomic int error_claim;
     struct mr_error error; /* valid when failed, written by the one that claimed it */
     uint64_t trace;
+    struct mr_tracker *tracker;       /* NULL: rows are not tracked */
     struct mr_epoch_signals *signals; /* NULL: no epochs */
     struct mr_checkpoint *checkpoint; /* set by mr_checkpoint_open; the coordinator */
     uint64_t fence;                   /* of this attempt, once it is known */

@@ -6,6 +6,7 @@
 #include "core/watermark.h"
 #include "runtime/lanes.h"
 #include "runtime/split_states.h"
+#include "runtime/tracker.h"
 
 /* Readers that one instance keeps open side by side when splits do not end by themselves. */
 #define OPEN_READERS_MAX MR_OPEN_SPLITS_MAX
@@ -36,6 +37,7 @@ struct scan {
     struct mr_split_states states;
     struct mr_lanes lanes; /* micro-batches only */
     bool laned;
+    uint64_t *ids; /* of a batch's rows, for tracked sources that keep them; batch_rows */
 };
 
 static void count_bytes(struct scan *scan, struct open_reader *open)
@@ -83,11 +85,23 @@ static void close_reader(struct scan *scan, uint32_t index)
     scan->reader_count--;
 }
 
+/* The coordinator has asked for a barrier that was not sent yet. */
+static bool barrier_asked(const struct scan *scan)
+{
+    return scan->options.signals != NULL &&
+           mr_signal(&scan->options.signals->inject) > scan->barrier;
+}
+
 static bool lane_has_room(const struct scan *scan, uint32_t index)
 {
     uint32_t lane = mr_lane_of(&scan->lanes, scan->readers[index].split->ordinal);
+    struct mr_epoch_signals *signals = scan->options.signals;
 
-    return mr_lanes_room(&scan->lanes, lane, 1) > 0;
+    if (mr_lanes_room(&scan->lanes, lane, 1) > 0) return true;
+    if (!barrier_asked(scan)) {
+        atomic_store_explicit(&signals->waited, mr_signal(&signals->gate), memory_order_relaxed);
+    }
+    return false;
 }
 
 /* How many rows the next read may give; under a rate limit they are reserved. 0: wait. */
@@ -101,6 +115,11 @@ static uint32_t row_limit(struct scan *scan, uint32_t index)
     if (scan->laned) {
         uint32_t lane = mr_lane_of(&scan->lanes, scan->readers[index].split->ordinal);
         rows = mr_lanes_room(&scan->lanes, lane, rows);
+    }
+    if (scan->op.task->track != NULL) {
+        uint32_t room = mr_track_room(scan->op.task->track, scan->op.task->quota->limit_bytes);
+        rows = MR_MIN(rows, room);
+        if (rows == 0) return 0;
     }
     if (rate == 0) return rows;
     return mr_split_queue_reserve(scan->options.queue, rate, scan->options.now->us, rows);
@@ -153,18 +172,13 @@ static enum mr_status refill(struct scan *scan, struct mr_error *err)
     const struct mr_split *split;
 
     if (scan->reader_count == scan->reader_limit || stopping(scan)) return MR_OK;
-    if (mr_split_states_resume(&scan->states, &begun)) return resume_split(scan, &begun, err);
+    if (mr_split_states_resume(&scan->states, scan->laned ? &scan->lanes : NULL, &begun)) {
+        return resume_split(scan, &begun, err);
+    }
     if (scan->laned) return open_lane(scan, err);
     split = mr_split_queue_take(scan->options.queue);
     if (split == NULL) return MR_OK;
     return open_split(scan, split, (struct mr_bytes){.data = NULL}, err);
-}
-
-/* The coordinator has asked for a barrier that was not sent yet. */
-static bool barrier_asked(const struct scan *scan)
-{
-    return scan->options.signals != NULL &&
-           mr_signal(&scan->options.signals->inject) > scan->barrier;
 }
 
 /* What a read means for the batch of its lane. */
@@ -199,6 +213,22 @@ static enum mr_status reject_poison(struct scan *scan, struct mr_batch *batch, s
     return MR_OK;
 }
 
+static enum mr_status begin_tracking(struct scan *scan, const struct open_reader *open,
+                                     struct mr_batch *batch, struct mr_error *err)
+{
+    const struct mr_source_ops *ops = scan->options.input->ops;
+
+    if (ops->ids != NULL) MR_RET(ops->ids(open->reader, batch, scan->ids, err));
+    return mr_track_read(scan->op.task->track, batch, ops->ids != NULL ? scan->ids : NULL,
+                         open->reader, err);
+}
+
+/* The reader keeps its rows itself and was not told of all of them. */
+static bool awaits_rows(const struct scan *scan, const struct open_reader *open)
+{
+    return scan->op.task->track != NULL && mr_track_awaits(scan->op.task->track, open->reader);
+}
+
 /* Reads once from one reader; *out_flow as scan_next answers, BLOCKED: try another reader. */
 static enum mr_status read_one(struct scan *scan, uint32_t index, uint32_t rows,
                                struct mr_item *out, enum mr_flow *out_flow, struct mr_error *err)
@@ -226,7 +256,15 @@ static enum mr_status read_one(struct scan *scan, uint32_t index, uint32_t rows,
             mr_batch_release(batch);
             return st;
         }
+        if (scan->op.task->track != NULL) {
+            enum mr_status st = begin_tracking(scan, open, batch, err);
+
+            if (st != MR_OK) mr_batch_release(batch);
+            MR_RET(st);
+        }
         *out = (struct mr_item){.tag = MR_ITEM_BATCH, .batch = batch};
+    } else if (flow == MR_SOURCE_DONE && awaits_rows(scan, open)) {
+        *out_flow = MR_FLOW_BLOCKED; /* it may have failed rows to give again */
     } else if (flow == MR_SOURCE_DONE) {
         scan->announce_close = open->split;
         close_reader(scan, index);
@@ -294,11 +332,19 @@ static bool batch_open(struct scan *scan)
     return true;
 }
 
-/* All rows of the batch have been handed out. A batch that was never opened has none: the epoch takes
- * the place of one that could not be written. */
+/* Nothing is left to be read: END is next, and belongs to the batch, for it releases output. */
+static bool end_is_next(struct scan *scan)
+{
+    if (scan->reader_count > 0 || scan->states.resume_count > 0) return false;
+    return mr_lanes_to_open(&scan->lanes, scan->options.queue->claimed) == MR_LANE_NONE;
+}
+
+/* All that belongs to the batch has been handed out. A batch that was never opened has nothing: the
+ * epoch takes the place of one that could not be written. */
 static bool batch_over(struct scan *scan)
 {
-    if (!scan->laned || scan->phase >= SCAN_END || stopping(scan) || !batch_open(scan)) return true;
+    if (!scan->laned || scan->phase == SCAN_OVER || stopping(scan) || !batch_open(scan)) return true;
+    if (end_is_next(scan)) return false;
     return mr_lanes_batch_over(&scan->lanes, scan->options.queue->claimed);
 }
 
@@ -343,28 +389,66 @@ static bool announce(struct scan *scan, struct mr_item *out)
     return false;
 }
 
+/* Tracked rows: those before have been told of, then failed ones go first. *out_wait: nothing new may
+ * begin yet. */
+static enum mr_status track_rows(struct scan *scan, struct mr_item *out, bool *out_wait,
+                                 struct mr_error *err)
+{
+    struct mr_track_task *track = scan->op.task->track;
+    struct mr_batch *batch = NULL;
+
+    *out_wait = false;
+    if (track == NULL) return MR_OK;
+    MR_RET(mr_track_end(track, err));
+    *out_wait = !mr_track_ready(track);
+    if (*out_wait) return MR_OK;
+    MR_RET(mr_track_again(track, scan->op.task->quota, &batch, err));
+    if (batch == NULL) return MR_OK;
+    *out = (struct mr_item){.tag = MR_ITEM_BATCH, .batch = batch};
+    return MR_OK;
+}
+
+/* Rows that were handed out may have to be handed out again. */
+static bool rows_are_open(const struct scan *scan)
+{
+    return scan->op.task->track != NULL && mr_track_pending(scan->op.task->track) > 0;
+}
+
 static enum mr_status scan_next(struct mr_operator *op, struct mr_item *out,
                                 enum mr_flow *out_flow, struct mr_error *err)
 {
     struct scan *scan = (struct scan *)op;
 
+    bool wait;
+
     *out_flow = MR_FLOW_HAVE_OUTPUT;
+    MR_RET(track_rows(scan, out, &wait, err));
+    if (wait) *out_flow = MR_FLOW_BLOCKED;
+    if (wait || out->tag == MR_ITEM_BATCH) return MR_OK;
     for (;;) {
         if (scan->phase == SCAN_OVER) {
             *out_flow = MR_FLOW_DONE;
             return MR_OK;
         }
+        if (announce(scan, out)) return MR_OK; /* what was read to its end must not open again */
         if (barrier_is_due(scan, out)) return MR_OK;
-        if (announce(scan, out)) return MR_OK;
         if (scan->phase == SCAN_END) {
             scan->phase = SCAN_OVER;
             *out = (struct mr_item){.tag = MR_ITEM_END, .time_us = MR_TIME_MAX};
+            return MR_OK;
+        }
+        if (stopping(scan) && rows_are_open(scan)) {
+            *out_flow = MR_FLOW_BLOCKED;
             return MR_OK;
         }
         while (stopping(scan) && scan->reader_count > 0) MR_RET(leave_reader(scan, err));
         uint32_t before = scan->reader_count;
         MR_RET(refill(scan, err));
         if (scan->reader_count > before) continue;
+        if (scan->reader_count == 0 && rows_are_open(scan)) {
+            *out_flow = MR_FLOW_BLOCKED;
+            return MR_OK;
+        }
         if (scan->reader_count == 0) {
             scan->phase = SCAN_END;
             continue;
@@ -400,7 +484,8 @@ static enum mr_status scan_seal(struct mr_operator *op, bool full, mr_entry_fn y
     struct scan *scan = (struct scan *)op;
     struct mr_buffer position;
     struct mr_buffer scratch;
-    enum mr_status st = mr_split_states_seal(&scan->states, full, yield, self, err);
+    enum mr_status st = mr_split_states_seal(&scan->states, &scan->options.input->splits, full, yield,
+                                             self, err);
 
     mr_buffer_init(&position, op->task->heap);
     mr_buffer_init(&scratch, op->task->heap);
@@ -437,6 +522,11 @@ static enum mr_status make_lanes(struct scan *scan, struct mr_error *err)
     MR_RET(mr_lanes_init(&scan->lanes, task->heap, scan->options.queue->list,
                          *scan->options.lane_count, task->instance, task->instance_count, err));
     scan->laned = true;
+    for (uint32_t i = 0; i < scan->states.count; i++) {
+        const struct mr_split_state *item = &scan->states.items[i];
+
+        if (item->resume) mr_lanes_begun(&scan->lanes, item->split);
+    }
     limit = MR_MAX(scan->lanes.own_count, 1u);
     if (limit > OPEN_READERS_MAX) {
         return mr_error_set(err, MR_E_LIMIT,
@@ -472,6 +562,7 @@ static void scan_close(struct mr_operator *op)
     mr_split_states_fini(&scan->states);
     if (scan->laned) mr_lanes_fini(&scan->lanes);
     mr_free(heap, scan->readers, scan->reader_limit * sizeof *scan->readers);
+    mr_free(heap, scan->ids, op->task->batch_rows * sizeof *scan->ids);
     mr_free(heap, scan, sizeof *scan);
 }
 
@@ -526,6 +617,13 @@ enum mr_status mr_scan_create(struct mr_task_context *task, const struct mr_plan
     if (scan->readers == NULL) {
         mr_free(task->heap, scan, sizeof *scan);
         return mr_error_nomem(err, "a source", limit * sizeof(struct open_reader));
+    }
+    if (task->track != NULL && options->input->ops->ids != NULL) {
+        scan->ids = mr_alloc_array(task->heap, task->batch_rows, sizeof *scan->ids);
+        if (scan->ids == NULL) {
+            scan_close(&scan->op);
+            return mr_error_nomem(err, "a source", task->batch_rows * sizeof *scan->ids);
+        }
     }
     *out = &scan->op;
     return MR_OK;

@@ -30,7 +30,7 @@ struct mr_scan_options {
     struct mr_disk *disk;
     const struct mr_ptime *now;         /* the worker's clock of this turn */
     const _Atomic bool *stopping; /* end of input asked for: behave as if every split ended */
-    const struct mr_epoch_signals *signals; /* NULL: the job has no epochs */
+    struct mr_epoch_signals *signals; /* NULL: the job has no epochs */
     bool *poison; /* the next row has ended the process before: it is rejected; only one lane reads */
     const uint32_t *lane_count; /* 0: no micro-batches; known when everything is restored */
 };

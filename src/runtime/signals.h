@@ -23,6 +23,8 @@ struct mr_epoch_signals {
     _Atomic uint64_t full;       /* the seal of this epoch stands alone; 0: none is asked for */
     _Atomic uint64_t gate;       /* micro-batch: rows of this epoch may be read */
     _Atomic uint64_t batch_rows; /* ... so many of each lane; stored before gate */
+    _Atomic uint64_t waited;     /* by sources: a lane gave all its rows of the batch with this gate
+                                  * before the barrier was asked for */
     _Atomic bool finished;       /* nothing more will be asked */
 };
 

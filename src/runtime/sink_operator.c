@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/status.h"
+#include "runtime/tracker.h"
 
 /* OPEN -> FINISHING (END came in) -> FINISHED (END went out). */
 enum sink_phase { SINK_OPEN, SINK_FINISHING, SINK_FINISHED };
@@ -101,6 +102,9 @@ static enum mr_status sink_next(struct mr_operator *op, struct mr_item *out,
         MR_RET(write_pending(sink, &flow, err));
     } else if (sink->control.tag != 0) {
         MR_RET(write_control(sink, &flow, err));
+        if (flow == MR_SINK_READY && sink->op.task->track != NULL) {
+            MR_RET(mr_track_flushed(sink->op.task->track, err));
+        }
         if (flow == MR_SINK_READY) {
             *out = sink->control;
             sink->control.tag = (enum mr_item_tag)0;

@@ -1,6 +1,5 @@
 #include "runtime/split_states.h"
 
-#include "base/assert.h"
 #include "base/status.h"
 #include <string.h>
 
@@ -106,6 +105,26 @@ static bool read_entry(const struct mr_entry *entry, uint32_t splits, uint32_t *
     return kind == MR_SPLIT_DONE || kind == MR_SPLIT_AT;
 }
 
+/* A split that was read to its end is not opened again: its size must tell that it is the same. For the
+ * others their readers look. */
+static enum mr_status check_same(const struct mr_split *split, struct mr_bytes about,
+                                 struct mr_error *err)
+{
+    struct mr_cursor in = {about.data, about.data + about.size_bytes};
+    uint64_t size;
+
+    if (!mr_cursor_u64(&in, &size) || size == UINT64_MAX || split->size_bytes == UINT64_MAX ||
+        size == split->size_bytes) {
+        return MR_OK;
+    }
+    return mr_error_set(err, MR_E_CHANGED,
+                        "%s has %llu bytes, but the input in its place had %llu when it was read: the "
+                        "input must be the same, in the same order; bring it back, or begin without "
+                        "that state",
+                        split->name, (unsigned long long)split->size_bytes,
+                        (unsigned long long)size);
+}
+
 enum mr_status mr_split_states_restore(struct mr_split_states *states,
                                        struct mr_split_queue *queue, const struct mr_entry *entry,
                                        struct mr_error *err)
@@ -120,6 +139,10 @@ enum mr_status mr_split_states_restore(struct mr_split_states *states,
         return mr_error_set(err, MR_E_CORRUPT,
                             "the stored positions of the input are not what was written, or "
                             "belong to another input");
+    }
+    if (done) {
+        MR_RET(check_same(&queue->list->splits[split], position, err));
+        position.size_bytes = 0;
     }
     mr_split_queue_claim(queue, split);
     MR_RET(make_index(states, queue->list->count, err));
@@ -157,7 +180,8 @@ void mr_split_states_restored(struct mr_split_states *states, const struct mr_sp
     states->count = kept;
 }
 
-bool mr_split_states_resume(struct mr_split_states *states, struct mr_split_state *out)
+bool mr_split_states_resume(struct mr_split_states *states, const struct mr_lanes *lanes,
+                            struct mr_split_state *out)
 {
     uint32_t best = UINT32_MAX;
 
@@ -165,10 +189,10 @@ bool mr_split_states_resume(struct mr_split_states *states, struct mr_split_stat
     for (uint32_t i = 0; i < states->count; i++) {
         const struct mr_split_state *item = &states->items[i];
 
-        if (!item->resume) continue;
+        if (!item->resume || (lanes != NULL && !mr_lanes_free(lanes, item->split))) continue;
         if (best == UINT32_MAX || item->split < states->items[best].split) best = i;
     }
-    mr_assert(best != UINT32_MAX);
+    if (best == UINT32_MAX) return false;
     *out = states->items[best];
     states->items[best] = states->items[--states->count];
     states->resume_count--;
@@ -218,10 +242,19 @@ enum mr_status mr_split_position_seal(uint32_t split, struct mr_bytes position,
                        err);
 }
 
-enum mr_status mr_split_states_seal(struct mr_split_states *states, bool full, mr_entry_fn yield,
+static enum mr_status seal_done(const struct mr_split *split, mr_entry_fn yield, void *self,
+                                struct mr_error *err)
+{
+    char value[9] = {MR_SPLIT_DONE};
+
+    for (uint32_t i = 0; i < 8; i++) value[1 + i] = (char)(split->size_bytes >> (8 * i) & 0xff);
+    return yield_split(split->ordinal, (struct mr_bytes){value, sizeof value}, yield, self, err);
+}
+
+enum mr_status mr_split_states_seal(struct mr_split_states *states,
+                                    const struct mr_split_list *list, bool full, mr_entry_fn yield,
                                     void *self, struct mr_error *err)
 {
-    static const char done = MR_SPLIT_DONE;
     struct mr_buffer scratch;
     enum mr_status st = MR_OK;
 
@@ -231,7 +264,7 @@ enum mr_status mr_split_states_seal(struct mr_split_states *states, bool full, m
 
         if (item->sealed && !full) continue;
         if (item->done) {
-            st = yield_split(item->split, (struct mr_bytes){&done, 1}, yield, self, err);
+            st = seal_done(&list->splits[item->split], yield, self, err);
         } else {
             st = mr_split_position_seal(
                 item->split, (struct mr_bytes){item->position, item->position_bytes}, &scratch,

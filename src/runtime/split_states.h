@@ -9,10 +9,13 @@
  *
  * Owns:    copies of positions.
  * Thread:  confined; restore before the workers start.
- * Fails:   MR_E_NOMEM; MR_E_CORRUPT for an entry that is not what was written.
+ * Fails:   MR_E_NOMEM; MR_E_CORRUPT for an entry that is not what was written; MR_E_CHANGED for a split
+ *          that was read to its end and is another one now.
  * Cost:    a seal says what is new; a full one says everything.
  *
- * Snapshot: state "splits", one entry per split: key = ordinal (u32), value = kind (u8), position.
+ * Snapshot: state "splits", one entry per split: key = ordinal (u32), value = kind (u8); then for one
+ * begun the position, for one read to the end its size (u64; missing or UINT64_MAX: not known): a job that
+ * begins elsewhere with this state must find the same splits in the same order.
  */
 #ifndef MR_RUNTIME_SPLIT_STATES_H
 #define MR_RUNTIME_SPLIT_STATES_H
@@ -58,14 +61,16 @@ enum mr_status mr_split_states_restore(struct mr_split_states *states,
 void mr_split_states_restored(struct mr_split_states *states, const struct mr_split_list *list,
                               uint32_t lane_count, uint32_t instance, uint32_t instance_count);
 /* A split to go on with, the least one; its state moves to the caller, who frees the position
- * (mr_free with its size). False: none. */
-bool mr_split_states_resume(struct mr_split_states *states, struct mr_split_state *out);
+ * (mr_free with its size). With lanes: the least one whose lane is free. False: none. */
+bool mr_split_states_resume(struct mr_split_states *states, const struct mr_lanes *lanes,
+                            struct mr_split_state *out);
 /* Least lower bound of those; MR_TIME_MAX: none. */
 int64_t mr_split_states_bound(const struct mr_split_states *states,
                               const struct mr_split_list *list);
 
 /* Yields what was not yet said (all when `full`). */
-enum mr_status mr_split_states_seal(struct mr_split_states *states, bool full, mr_entry_fn yield,
+enum mr_status mr_split_states_seal(struct mr_split_states *states,
+                                    const struct mr_split_list *list, bool full, mr_entry_fn yield,
                                     void *self, struct mr_error *err) MR_MUST_USE;
 /* Yields where an open reader is. `scratch` is overwritten. */
 enum mr_status mr_split_position_seal(uint32_t split, struct mr_bytes position,

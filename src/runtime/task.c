@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/status.h"
 #include "runtime/scan_operator.h"
+#include "runtime/tracker.h"
 
 /* Shortest time between two ticks of a task without input. */
 #define TICK_US MR_MILLISECOND
@@ -37,6 +38,26 @@ static void end_task(struct mr_task *task)
     if (task->epochs != NULL) mr_task_say_over(task->epochs);
 }
 
+/* Offers the item to the edge at hand; a tracked row has an edge id of its own on each. *out_offered
+ * false: no memory for it now. */
+static enum mr_status offer(struct mr_task *task, bool *out_offered, struct mr_error *err)
+{
+    struct mr_item item = task->item;
+    struct mr_track_task *track = task->context.track;
+    enum mr_status st;
+
+    *out_offered = true;
+    if (track == NULL || item.tag != MR_ITEM_BATCH) {
+        return mr_sender_put(task->senders[task->edge_at], &item, err);
+    }
+    MR_RET(mr_track_leave(track, &task->quota, task->item.batch, &item.batch, err));
+    *out_offered = item.batch != NULL;
+    if (item.batch == NULL) return MR_OK;
+    st = mr_sender_put(task->senders[task->edge_at], &item, err); /* has a reference of its own */
+    mr_batch_release(item.batch);
+    return st;
+}
+
 /* Offers the item to its edges one after the other; *out_done false: an edge has no room. */
 static enum mr_status deliver(struct mr_task *task, bool *out_done, struct mr_error *err)
 {
@@ -46,8 +67,8 @@ static enum mr_status deliver(struct mr_task *task, bool *out_done, struct mr_er
         bool ready;
 
         if (!task->offered && !belongs(task, task->stage->outputs[task->edge_at])) continue;
-        if (!task->offered) MR_RET(mr_sender_put(sender, &task->item, err));
-        task->offered = true;
+        if (!task->offered) MR_RET(offer(task, &task->offered, err));
+        if (!task->offered) return MR_OK;
         MR_RET(mr_sender_push(sender, &ready, err));
         if (!ready) return MR_OK;
         if (task->item.tag == MR_ITEM_BARRIER) MR_CRASH("C5");
@@ -78,16 +99,44 @@ static enum mr_status tick(struct mr_task *task, int64_t after_us, bool *out_tic
 /* What a move came to. A tick alone is no progress: a worker with nothing else to do may sleep. */
 enum moved { MOVED_NOT, MOVED_TICK, MOVED };
 
+/* The next item of the channels. Of tracked rows the anchors are written down first: *out_did false
+ * while that is not possible. */
+static enum mr_status take_item(struct mr_task *task, struct mr_item *out, bool *out_did,
+                                struct mr_error *err)
+{
+    struct mr_track_task *track = task->context.track;
+    struct mr_batch *batch;
+
+    if (track == NULL) return mr_receiver_next(&task->receiver, out, out_did, err);
+    *out_did = false;
+    if (!mr_track_ready(track)) return MR_OK;
+    if (task->untracked.tag == 0) {
+        MR_RET(mr_receiver_next(&task->receiver, out, out_did, err));
+        if (!*out_did || out->tag != MR_ITEM_BATCH) return MR_OK;
+        task->untracked = *out;
+    }
+    *out_did = false;
+    MR_RET(mr_track_begin(track, &task->quota, task->untracked.batch, &batch, err));
+    if (batch == NULL) return MR_OK;
+    mr_batch_release(task->untracked.batch);
+    *out = task->untracked;
+    out->batch = batch;
+    task->untracked.tag = (enum mr_item_tag)0;
+    *out_did = true;
+    return MR_OK;
+}
+
 /* Feeds the chain from the task's channels. */
 static enum mr_status feed(struct mr_task *task, enum moved *out_moved, struct mr_error *err)
 {
     struct mr_item item;
     bool did;
 
+    if (task->context.track != NULL) MR_RET(mr_track_end(task->context.track, err));
     *out_moved = MOVED_TICK;
     MR_RET(tick(task, MR_BUSY_TICK_US, &did, err));
     if (did) return MR_OK;
-    MR_RET(mr_receiver_next(&task->receiver, &item, &did, err));
+    MR_RET(take_item(task, &item, &did, err));
     task->items += did;
     *out_moved = MOVED;
     if (did) return mr_chain_put(task->chain, &item, err);
@@ -196,6 +245,9 @@ enum mr_status mr_task_step(struct mr_task *task, enum mr_progress *out_progress
     bool any = false;
 
     mr_assert(!task->left);
+    if (task->context.track != NULL) {
+        MR_RET(mr_track_turn(task->context.track, *task->now, &any, err));
+    }
     if (!task->over) MR_RET(take_items(task, &any, err));
     if (task->epochs != NULL) MR_RET(mr_task_serve_epochs(task->epochs, task->over, &any, err));
     task->left = task->over && task->epochs == NULL;

@@ -17,6 +17,7 @@
 #define MR_RUNTIME_TASK_H
 
 #include "exec/chain.h"
+#include "runtime/policy.h"
 #include "runtime/receiver.h"
 #include "runtime/sender.h"
 #include "runtime/task_epochs.h"
@@ -56,6 +57,9 @@ struct mr_task {
     bool over;
     bool left;                     /* over, and no more steps are needed */
     struct mr_task_epochs *epochs; /* NULL: the job has none */
+    const struct mr_source_ops *source; /* tracked rows: who is told of them */
+    struct mr_policy *policy;      /* for rows that are tracked and not to be sent again */
+    struct mr_item untracked;      /* came from a channel, has not begun for lack of memory */
     uint64_t *trace; /* running hash of what tasks do; NULL: not kept */
 };
 
