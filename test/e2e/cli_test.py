@@ -14,7 +14,7 @@ from harness import HEADER, JANUARY, Case
 
 JOBS = ["flights", "rotations", "wordcount"]
 COMMON = ["input", "rate", "output", "output-format", "mode", "workers", "memory", "on-error",
-          "late", "state-dir", "guarantee", "epoch", "commit", "durability", "roll", "restarts",
+          "late", "state-dir", "guarantee", "epoch", "commit", "durability", "track", "roll", "restarts",
           "fresh", "takeover", "from", "allow-dropped-state", "explain", "metrics-json", "quiet", "help"]
 
 
@@ -264,7 +264,7 @@ class Millrace(Case):
 
     def test_help_knows_every_command(self):
         text = self.good("millrace", "help").decode()
-        for command in ("version", "state", "stop", "completion", "help"):
+        for command in ("version", "state", "stop", "log", "completion", "help"):
             self.assertIn(command, text)
             self.assertIn("usage: millrace " + command,
                           self.good("millrace", "help", command).decode())
