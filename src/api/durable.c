@@ -354,11 +354,10 @@ static bool worth_another(enum mr_status status)
 }
 
 /* A full disk is nobody's fault and mostly ends: the job waits for it, however long. */
-static bool wait_for_space(const struct mr_job *job, int64_t pause_us, const struct mr_error *err)
+static void wait_for_space(const struct mr_job *job, int64_t pause_us, const struct mr_error *err)
 {
     mri_notify(job, "%s; waiting for space, then going on from the last complete epoch", err->text);
     wait_us(job, MR_MIN(pause_us, PAUSE_MAX_US));
-    return !atomic_load(&job->cancelled);
 }
 
 bool mri_durable_again(struct mri_durable *durable, enum mr_status status, uint32_t attempts,
@@ -368,12 +367,15 @@ bool mri_durable_again(struct mri_durable *durable, enum mr_status status, uint3
     uint32_t shift = MR_MIN(attempts - 1, 10u);
 
     if (job == NULL) return false;
-    if (status == MR_E_NO_SPACE) return wait_for_space(job, PAUSE_MIN_US << shift, err);
+    if (status == MR_E_NO_SPACE) {
+        wait_for_space(job, PAUSE_MIN_US << shift, err);
+        return true;
+    }
     if (!worth_another(status) || durable->restart_count >= job->options.restarts) return false;
     durable->restart_count++;
     mri_notify(job, "attempt %u failed: %s", attempts, err->text);
     mri_notify(job, "beginning again from the last complete epoch (%u of %u restarts)",
                durable->restart_count, job->options.restarts);
     wait_us(job, MR_MIN(PAUSE_MIN_US << shift, PAUSE_MAX_US));
-    return !atomic_load(&job->cancelled);
+    return true;
 }

@@ -43,7 +43,7 @@ void mri_durable_close(struct mri_durable *durable, bool failed); /* a zeroed on
 /* What `millrace stop` asks for, or has asked for in an earlier attempt: by the file STOP in the
  * directory, which is removed. */
 enum mri_stop mri_durable_stop_asked(struct mri_durable *durable);
-/* True if another attempt is to be made; waits before it. */
+/* True if another attempt is to be made; waits before it, unless the job is cancelled. */
 bool mri_durable_again(struct mri_durable *durable, enum mr_status status, uint32_t attempts,
                        const struct mr_error *err);
 

@@ -28,6 +28,7 @@ struct run {
     struct mri_durable durable; /* the state directory, if there is one */
     struct mr_runner *runner;         /* of this attempt */
     struct mr_checkpoint *checkpoint; /* the runner's; NULL: no epochs */
+    bool told_waiting;                /* that an epoch waits for the disk */
     pthread_mutex_t mutex; /* guards live_threads; leaf lock */
     pthread_cond_t ended;
     uint32_t live_threads;
@@ -233,11 +234,27 @@ static void hear_stop(struct run *run)
     }
 }
 
+/* A full disk is no failure, but somebody has to make room. */
+static void tell_waiting(struct run *run)
+{
+    bool waiting = run->checkpoint != NULL && mr_checkpoint_waiting(run->checkpoint);
+
+    if (waiting == run->told_waiting) return;
+    run->told_waiting = waiting;
+    if (waiting) {
+        mri_notify(run->job, "%s: no space left for an epoch; the job waits until there is some",
+                   run->job->options.state_dir);
+    } else {
+        mri_notify(run->job, "%s: there is space again", run->job->options.state_dir);
+    }
+}
+
 static void look(struct run *run)
 {
     struct mr_job *job = run->job;
 
     hear_stop(run);
+    tell_waiting(run);
     if (atomic_load(&job->cancelled)) end_early(run);
     if (job->watch != NULL) {
         job->watch(job->watch_self, job, run->runner, run->total_bytes, run->bounded);
@@ -506,6 +523,10 @@ static enum mr_status run_attempts(struct run *run, struct mr_summary *out, stru
         if (st == MR_OK || !mri_durable_again(&run->durable, st, out->attempts, err)) return st;
         end_attempt(run);
         mr_error_clear(err);
+        if (!atomic_load(&run->job->cancelled)) continue;
+        out->stopped = out->cancelled = true;
+        return mr_error_set(err, MR_E_CANCELLED,
+                            "stopped before another attempt; the same job goes on from the last epoch");
     }
 }
 

@@ -39,6 +39,7 @@ enum mr_status mr_lanes_init(struct mr_lanes *lanes, struct mr_heap *heap,
 
 void mr_lanes_fini(struct mr_lanes *lanes)
 {
+    if (lanes->own == NULL) return;
     mr_free(lanes->heap, lanes->own, lanes->own_count * sizeof *lanes->own);
     lanes->own = NULL;
     lanes->own_count = 0;
@@ -140,6 +141,14 @@ void mr_lanes_quiet(struct mr_lanes *lanes, uint32_t lane)
 {
     mr_assert(!lanes->list->bounded);
     lanes->own[lane].quiet = true;
+}
+
+bool mr_lanes_any_full(const struct mr_lanes *lanes)
+{
+    for (uint32_t i = 0; i < lanes->own_count; i++) {
+        if (lanes->own[i].used >= lanes->batch_rows) return true;
+    }
+    return false;
 }
 
 bool mr_lanes_batch_over(struct mr_lanes *lanes, const bool *claimed)

@@ -76,6 +76,7 @@ uint32_t mr_lanes_room(const struct mr_lanes *lanes, uint32_t lane, uint32_t wan
 void mr_lanes_took(struct mr_lanes *lanes, uint32_t lane, uint32_t rows);
 /* The lane has nothing now; only a source that does not end may say so. */
 void mr_lanes_quiet(struct mr_lanes *lanes, uint32_t lane);
+bool mr_lanes_any_full(const struct mr_lanes *lanes); /* one gave all its rows of the batch */
 bool mr_lanes_batch_over(struct mr_lanes *lanes, const bool *claimed);
 
 #endif

@@ -143,7 +143,9 @@ static enum mr_status keep_writer(struct mr_restore *restore, const struct targe
     struct writer_state *writer;
     uint32_t instance;
 
-    if (entry->kind != MR_ENTRY_PUT || !mr_cursor_u32(&key, &instance)) return corrupt(sink, err);
+    if (entry->kind != MR_ENTRY_PUT || !mr_cursor_u32(&key, &instance) || key.at != key.end) {
+        return corrupt(sink, err);
+    }
     writer = find_writer(restore, sink, instance, err);
     if (writer == NULL) return MR_E_NOMEM;
     mr_free(heap, writer->data, writer->size_bytes);
@@ -162,14 +164,16 @@ bool mr_job_state_read(const char *operator_id, const struct mr_entry *entry,
                        struct mr_job_state *out)
 {
     struct mr_cursor in = {entry->value.data, entry->value.data + entry->value.size_bytes};
+    struct mr_job_state job;
     uint32_t finished;
 
-    if (strcmp(operator_id, MR_JOB_STATE) != 0 || !mr_cursor_u64(&in, &out->fence) ||
-        !mr_cursor_u64(&in, &out->layout) || !mr_cursor_u64(&in, &out->batch_rows) ||
-        !mr_cursor_u32(&in, &out->lane_count) || !mr_cursor_u32(&in, &finished)) {
+    if (strcmp(operator_id, MR_JOB_STATE) != 0 || !mr_cursor_u64(&in, &job.fence) ||
+        !mr_cursor_u64(&in, &job.layout) || !mr_cursor_u64(&in, &job.batch_rows) ||
+        !mr_cursor_u32(&in, &job.lane_count) || !mr_cursor_u32(&in, &finished)) {
         return false;
     }
-    out->finished = finished != 0;
+    job.finished = finished != 0;
+    *out = job;
     return true;
 }
 
@@ -205,9 +209,11 @@ static enum mr_status offer(struct mr_restore *restore, const struct target *tar
 
     if (one && entry->key_group >= groups) return corrupt(target, err);
     if (one) {
-        first += mr_group_instance(entry->key_group, groups, instances);
+        first += MR_PLANT("museum-12") ? entry->key_group % instances
+                                       : mr_group_instance(entry->key_group, groups, instances);
         return first->ops[target->op]->ops->restore(first->ops[target->op], entry, err);
     }
+    if (MR_PLANT("museum-10")) instances = 1;
     for (uint32_t i = 0; i < instances; i++) {
         MR_RET(first[i].ops[target->op]->ops->restore(first[i].ops[target->op], entry, err));
     }

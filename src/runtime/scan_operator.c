@@ -351,9 +351,14 @@ static bool batch_over(struct scan *scan)
 /* The coordinator asks for the end of an epoch: everything handed out so far belongs to it. */
 static bool barrier_is_due(struct scan *scan, struct mr_item *out)
 {
+    struct mr_epoch_signals *signals = scan->options.signals;
+
     if (!barrier_asked(scan) || !batch_over(scan)) return false;
+    if (scan->lanes.batch_rows != 0 && mr_lanes_any_full(&scan->lanes)) {
+        atomic_store_explicit(&signals->filled, mr_signal(&signals->gate), memory_order_relaxed);
+    }
     MR_CRASH("C4");
-    scan->barrier = mr_signal(&scan->options.signals->inject);
+    scan->barrier = mr_signal(&signals->inject);
     scan->lanes.batch_rows = 0;
     *out = (struct mr_item){.tag = MR_ITEM_BARRIER, .epoch = scan->barrier};
     return true;

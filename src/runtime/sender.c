@@ -1,6 +1,7 @@
 #include "runtime/sender.h"
 
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/hash.h"
 
 /* Rows are scattered in pieces of this many, so that the scratch arrays stay in L1. */
@@ -128,7 +129,7 @@ static bool send_built(struct mr_sender *sender, struct target *target)
     struct mr_item item = {.tag = MR_ITEM_BATCH};
 
     if (target->builder == NULL || mr_builder_rows(target->builder) == 0) return true;
-    if (mr_ring_room(&target->channel->ring) == 0) return false;
+    if (mr_ring_room(&target->channel->ring) < (MR_PLANT("museum-29") ? 2u : 1u)) return false;
     item.batch = mr_builder_take(target->builder);
     count_sent(sender, item.batch->row_count);
     bool sent = mr_channel_put(target->channel, &item);

@@ -25,6 +25,7 @@ struct mr_epoch_signals {
     _Atomic uint64_t batch_rows; /* ... so many of each lane; stored before gate */
     _Atomic uint64_t waited;     /* by sources: a lane gave all its rows of the batch with this gate
                                   * before the barrier was asked for */
+    _Atomic uint64_t filled;     /* ... or by the time the barrier was sent */
     _Atomic bool finished;       /* nothing more will be asked */
 };
 

@@ -45,8 +45,10 @@ void mr_split_queue_claims_end(struct mr_split_queue *queue)
 
 void mr_split_queue_fini(struct mr_split_queue *queue)
 {
-    size_t count = queue->list == NULL ? 0 : (size_t)queue->list->count + 1;
+    size_t count;
 
+    if (queue->list == NULL) return;
+    count = (size_t)queue->list->count + 1;
     mr_free(queue->heap, queue->bound_from, count * sizeof *queue->bound_from);
     mr_free(queue->heap, queue->claimed, count * sizeof *queue->claimed);
     queue->bound_from = NULL;

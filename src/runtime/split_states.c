@@ -19,6 +19,7 @@ static void forget_position(struct mr_split_states *states, struct mr_split_stat
 
 void mr_split_states_fini(struct mr_split_states *states)
 {
+    if (states->heap == NULL) return;
     for (uint32_t i = 0; i < states->count; i++) forget_position(states, &states->items[i]);
     mr_free(states->heap, states->items, states->room * sizeof *states->items);
     mr_free(states->heap, states->index, states->index_count * sizeof *states->index);

@@ -3,6 +3,7 @@
 #include "state/epoch_log_internal.h"
 
 #include "base/assert.h"
+#include "base/fault.h"
 #include "base/status.h"
 
 #include <string.h>
@@ -45,7 +46,8 @@ bool mri_put_file(struct mri_queue *queue, struct mri_file *file, const char *di
         return false;
     }
     return put_path(queue, MRI_OP_CREATE, file, path, false) && put_data(queue, file, data) &&
-           put_op(queue, MRI_OP_SYNC, file) && put_op(queue, MRI_OP_CLOSE, file) &&
+           (MR_PLANT("museum-17") || put_op(queue, MRI_OP_SYNC, file)) &&
+           put_op(queue, MRI_OP_CLOSE, file) &&
            put_path(queue, MRI_OP_SYNC_DIRECTORY, NULL, mr_strdup(queue->heap, dir), false);
 }
 
@@ -67,8 +69,7 @@ static bool put_read(struct mri_switch *change, bool may_be_missing)
 {
     struct mri_op read = {.kind = MRI_OP_READ_ALL,
                           .file = &change->file,
-                          .into = &change->data,
-                          .may_fail = may_be_missing};
+                          .into = &change->data};
 
     mr_buffer_clear(&change->data);
     return put_path(change->queue, MRI_OP_OPEN_READ, &change->file,
@@ -155,6 +156,7 @@ static void note_touch(struct mri_switch *change)
 {
     const struct mri_op *head = mri_queue_head(change->queue);
 
+    if (MR_PLANT("museum-16")) return;
     if (change->stage == MRI_SWITCH_BACK) change->touched = true;
     if (change->stage != MRI_SWITCH_REPLACE) return;
     for (const struct mri_op *op = head; op != NULL; op = op->next) {

@@ -183,32 +183,107 @@ class Promises(Case):
         self.ends_with(2, harness.run("flights", "--input", data, *state, "--roll=often"), "--roll")
 
 
-class Poison(Case):
-    """A record that crashes the process: found by halving, then the policy for bad records applies."""
+class Functions(Case):
+    """Functions of the user that fail or crash the process."""
 
-    def test_the_record_is_found_and_left_out(self):
+    @classmethod
+    def setUpClass(cls):
         source = os.path.join(harness.ROOT, "test/e2e/poison.c")
-        library = os.path.join(harness.ROOT, "build/release/libmillrace.a")
-        program = self.path("poison")
+        library = os.environ.get("MR_E2E_LIBRARY",
+                                 os.path.join(harness.ROOT, "build/release/libmillrace.a"))
+        cls.program = os.path.join(harness.folder(), "poison")
         flags = ["-lxxhash", "-lzstd", "-lisal", "-lstdc++", "-lm", "-lpthread"]
         subprocess.run(["cc", "-I", os.path.join(harness.ROOT, "include"), source, library, *flags,
-                        "-o", program], check=True)
+                        "-o", cls.program], check=True)
+
+    def command(self, source, *more):
+        return [self.program, "--input", source, "--output", self.path("out.csv"), "--state-dir",
+                self.path("state"), "--epoch=5ms", *more]
+
+    def copy(self, source, *more):
+        return subprocess.run(self.command(source, *more), capture_output=True, text=True,
+                              check=False, timeout=60)
+
+    def begin(self, source, *more, seconds=1.0, ending=signal.SIGKILL):
+        with subprocess.Popen(self.command(source, *more), stderr=subprocess.PIPE, text=True) as job:
+            time.sleep(seconds)
+            job.send_signal(ending)
+            err = job.communicate(timeout=60)[1]
+        return job.returncode, err
+
+    def find_poison(self, lines):
+        """Until the record that crashes is found: the default policy fails, with its place."""
+        harness.write(self.path("in.txt"), "\n".join(lines) + "\n")
+        for _ in range(30):
+            done = self.copy(self.path("in.txt"), "--quiet")
+            if done.returncode != -signal.SIGABRT:
+                break
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(f"in.txt:{lines.index('poison') + 1}", done.stderr)
+        return self.path("in.txt")
+
+    def test_the_record_that_crashes_is_found_and_left_out(self):
         lines = [f"line {n}" for n in range(3000)]
         lines[1234] = "poison"
-        harness.write(self.path("in.txt"), "\n".join(lines) + "\n")
-        command = [program, "--input", self.path("in.txt"), "--output", self.path("out.csv"),
-                   "--state-dir", self.path("state"), "--quiet"]
-        crashes = 0
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        while done.returncode == -signal.SIGABRT and crashes < 30:
-            crashes += 1
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        self.assertEqual(done.returncode, 1, done.stderr)  # the default policy: fail, with its place
-        self.assertIn("in.txt:1235", done.stderr)
-        done = subprocess.run([*command, "--on-error=skip"], capture_output=True, text=True,
-                              check=False)
+        source = self.find_poison(lines)
+        done = self.copy(source, "--on-error=skip")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(rows(self.path("out.csv")), sorted(l for l in lines if l != "poison"))
+
+    def test_a_stop_after_the_record_was_left_out_costs_no_other_one(self):
+        lines = [f"line {n}" for n in range(3000)]
+        lines[1234] = "poison"
+        source = self.find_poison(lines)
+        code, err = self.begin(source, "--on-error=skip", "--rate=500", ending=signal.SIGTERM)
+        self.assertEqual(code, 3, err)
+        self.assertIn("1 rejected", err)
+        done = self.copy(source, "--on-error=skip")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(rows(self.path("out.csv")), sorted(l for l in lines if l != "poison"))
+
+    def test_a_function_that_fails_once_is_survived_with_restarts(self):
+        lines = [f"line {n}" for n in range(50000)] + ["flaky"]
+        source = harness.write(self.path("in.txt"), "\n".join(lines) + "\n")
+        done = self.copy(source, "--restarts=1")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("1 of 1 restarts", done.stderr)
+        self.assertEqual(rows(self.path("out.csv")), sorted(lines))
+
+    def uneven_files(self):
+        """One long file, so that readers are far apart when the job is killed."""
+        os.mkdir(self.path("in"))
+        lines = [f"line {n}" for n in range(100000)]
+        cuts = [0, 50000, *range(52000, 100001, 2000)]
+        for n, (first, end) in enumerate(zip(cuts, cuts[1:])):
+            harness.write(self.path(f"in/{n:02}.txt"), "\n".join(lines[first:end]) + "\n")
+        return lines
+
+    def test_a_job_goes_on_in_micro_batches_with_fewer_workers(self):
+        lines = self.uneven_files()
+        self.begin(self.path("in"), "--workers=4", "--rate=50000")
+        done = self.copy(self.path("in"), "--workers=1", "--commit=micro-batch")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(rows(self.path("out.csv")), sorted(lines))
+
+    def test_micro_batches_of_input_that_ends_do_not_wait_for_a_long_epoch(self):
+        lines = self.uneven_files()
+        done = self.copy(self.path("in"), "--commit=micro-batch", "--epoch=1h")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(rows(self.path("out.csv")), sorted(lines))
+
+    def test_a_savepoint_is_refused_where_the_input_is_another(self):
+        self.uneven_files()
+        with subprocess.Popen(self.command(self.path("in"), "--workers=2", "--rate=50000"),
+                              stderr=subprocess.DEVNULL) as job:
+            time.sleep(1.0)
+            self.good("millrace", "stop", self.path("state"), "--savepoint", self.path("point"))
+            self.assertEqual(job.wait(30), 3)
+        shutil.rmtree(self.path("state"))
+        harness.write(self.path("in/00-new.txt"), "a line that nobody has read\n")
+        done = self.copy(self.path("in"), "--from", self.path("point"))
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(self.path("in/0"), done.stderr)
+        self.assertFalse(os.path.exists(self.path("out.csv")))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 /* aggregate_input.c - see aggregate_input.h. */
+#include "base/fault.h"
 #include "exec/aggregate/aggregate_input.h"
 #include "base/hash.h"
 
@@ -302,7 +303,7 @@ void mri_aggregate_input_judge(struct mri_input *input, int64_t watermark_us,
             no_window += rows_of(partial_rows, row);
         } else if (MR_UNLIKELY(now_us >= end_us)) {
             late += rows_of(partial_rows, row);
-            input->late[input->late_count++] = row;
+            if (!MR_PLANT("museum-27")) input->late[input->late_count++] = row;
         } else {
             input->kept_room[kept++] = row; /* kept_room may be `kept`: kept <= i */
         }
