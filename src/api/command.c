@@ -258,8 +258,9 @@ static void report(const struct mr_arguments *arguments, const struct mr_job *jo
     }
     if (summary->was_finished) {
         if (!quiet(arguments)) {
-            say(arguments, "this job is finished: all of its input was read and its output is in "
-                           "place; nothing was done (--fresh starts anew)");
+            say(arguments, "this job is finished: its input was read to the end, or as far as it was "
+                           "drained, and its output is in place; nothing was done (--fresh starts "
+                           "anew)");
         }
         return;
     }

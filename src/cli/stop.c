@@ -96,7 +96,7 @@ static enum mr_status wait_for_end(const struct wish *wish, struct mri_offline *
     const struct mr_process_id self = mri_offline_self();
     const struct timespec pause = {0, LOOK_US * 1000};
     struct mr_process_id other;
-    enum mr_status st;
+    enum mr_status st = MR_E_BUSY;
 
     *out_ran = false;
     for (int64_t waited_us = 0; waited_us < wish->wait_us; waited_us += LOOK_US) {

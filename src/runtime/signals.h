@@ -5,8 +5,9 @@
  * each task, the newest one it sealed and committed.
  *
  * Owns:    none.
- * Thread:  lock-free: `struct mr_epoch_signals` is written by the coordinator, `struct mr_task_signals`
- *          by its task; stores release what they announce (the seal), loads acquire.
+ * Thread:  lock-free: `struct mr_epoch_signals` is written by the coordinator, but for `waited` and
+ *          `filled` (by sources, before they seal), `struct mr_task_signals` by its task; stores
+ *          release what they announce (the seal), loads acquire.
  * Fails:   none.
  * Cost:    a load of a line that rarely changes, per turn.
  */

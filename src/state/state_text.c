@@ -83,7 +83,7 @@ static void int_text(const struct mr_field *field, int64_t value, struct mr_text
 static void shortest_text(double value, bool single, struct mr_text *out)
 {
     int digits = single ? 6 : 15, most = single ? 9 : 17;
-    char buffer[32];
+    char buffer[40];
 
     for (; digits <= most; digits++) {
         double back;

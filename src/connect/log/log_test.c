@@ -1,5 +1,5 @@
 /* log_test.c - a topic written by a job that dies everywhere, and read meanwhile. */
-#include "connect/log/log_rig.h"
+#include "connect/log/topic_rig.h"
 
 #include "base/crc.h"
 

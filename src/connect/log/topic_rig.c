@@ -1,5 +1,5 @@
-/* log_rig.c - see log_rig.h. */
-#include "connect/log/log_rig.h"
+/* topic_rig.c - see topic_rig.h. */
+#include "connect/log/topic_rig.h"
 
 #include <stdio.h>
 #include <stdlib.h>

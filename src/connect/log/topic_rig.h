@@ -1,4 +1,4 @@
-/* log_rig.h - for tests: a job without an engine that writes a topic, with readers beside it.
+/* topic_rig.h - for tests: a job without an engine that writes a topic, with readers beside it.
  *
  * The input is the numbers 0, 1, 2, ...; row r goes to writer r % writers. An epoch is complete when
  * all writers have prepared it: from then on its rows are promised, and the oracle knows where they
