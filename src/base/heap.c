@@ -153,9 +153,10 @@ void *mr_realloc(struct mr_heap *heap, void *memory, size_t old_bytes, size_t ne
 
 void mr_free(struct mr_heap *heap, void *memory, size_t size_bytes)
 {
-    struct mr_heap *root = root_of(heap);
+    struct mr_heap *root;
 
-    if (memory == NULL) return;
+    if (memory == NULL) return; /* also of a heap that was never made: zeroed structs are ended too */
+    root = root_of(heap);
     root->raw_free(root->self, memory, size_bytes == 0 ? 1 : size_bytes);
     discharge(heap, NULL, size_bytes);
 }

@@ -66,8 +66,9 @@ enum mr_status mr_restore_begin(struct mr_runner *runner, const struct mr_restor
     restore->targets =
         mr_alloc_array(runner->heap, restore->target_room, sizeof *restore->targets);
     if (restore->targets == NULL) {
+        mr_error_nomem(err, "a restore", restore->target_room * sizeof(struct target));
         mr_free(runner->heap, restore, sizeof *restore);
-        return mr_error_nomem(err, "a restore", restore->target_room * sizeof(struct target));
+        return MR_E_NOMEM;
     }
     for (uint32_t s = 0; s < runner->plan->stage_count; s++) {
         for (uint32_t i = 0; i < runner->plan->stages[s].op_count; i++) add_target(restore, s, i);
@@ -244,6 +245,21 @@ enum mr_status mr_restore_entry(void *self, const char *operator_id, const struc
 
 /* ---- the end ---- */
 
+/* A sink that took part in epochs, and has output that waits to be committed, cannot become one that
+ * does not. */
+static enum mr_status refuse_writers(const struct mr_restore *restore, const struct target *sink,
+                                     struct mr_error *err)
+{
+    for (uint32_t i = 0; i < restore->writer_count; i++) {
+        if (restore->writers[i].sink != sink) continue;
+        return mr_error_set(err, MR_E_CHANGED,
+                            "sink '%s' has output in the state that waits to be committed, but writes "
+                            "now to a place that takes nothing back; give it the output that it had",
+                            sink->id);
+    }
+    return MR_OK;
+}
+
 static enum mr_status recover_sink(struct mr_restore *restore, const struct target *sink,
                                    uint64_t epoch, struct mr_error *err)
 {
@@ -262,7 +278,7 @@ static enum mr_status recover_sink(struct mr_restore *restore, const struct targ
     };
     enum mr_status st;
 
-    if (!mr_sink_has_epochs(ops, spec)) return MR_OK;
+    if (!mr_sink_has_epochs(ops, spec)) return refuse_writers(restore, sink, err);
     states = mr_alloc_array(runner->heap, restore->writer_count + (size_t)1, sizeof *states);
     if (states == NULL) return mr_error_nomem(err, "the state of a sink", restore->writer_count);
     for (uint32_t i = 0; i < restore->writer_count; i++) {

@@ -557,7 +557,9 @@ static enum mr_log_state on_append_failure(struct mr_epoch_log *log, struct mr_e
 {
     const struct mri_op *head = mri_queue_head(&log->append);
 
-    if ((head->kind == MRI_OP_SYNC && !MR_PLANT("museum-18")) || head->decides) {
+    /* A write that found no room did not get as far as the trailer, its last bytes. */
+    if ((head->kind == MRI_OP_SYNC && !MR_PLANT("museum-18")) ||
+        (head->decides && log->append.status != MR_E_NO_SPACE)) {
         mri_log_break(log, &log->append.error);
         *err = log->broken;
         return MR_LOG_BROKEN;
