@@ -386,6 +386,7 @@ static enum mr_status open_checkpoint(struct run *run, bool *out_nothing, struct
         .note = mri_crash_note_batch,
         .note_self = &run->durable.crash,
     };
+    const char *names;
 
     *out_nothing = false;
     if (options->state_dir == NULL) return MR_OK;
@@ -393,6 +394,11 @@ static enum mr_status open_checkpoint(struct run *run, bool *out_nothing, struct
     *out_nothing = mr_checkpoint_job_finished(run->checkpoint);
     out->resumed |= mr_checkpoint_restored(run->checkpoint) > 0;
     out->was_finished = *out_nothing && out->attempts == 1;
+    if (mr_checkpoint_dropped(run->checkpoint, &names) > 0) {
+        mri_notify(run->job, "the state of %s is left out (%llu entries): this pipeline does not have "
+                             "these operators",
+                   names, (unsigned long long)mr_checkpoint_dropped(run->checkpoint, &names));
+    }
     return MR_OK;
 }
 

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/fault.h"
 #include "base/status.h"
+#include "base/text.h"
 #include "core/epoch.h"
 #include "runtime/restore.h"
 #include "state/snapshot.h"
@@ -40,6 +41,8 @@ struct mr_checkpoint {
     struct mr_epochs epochs;
     uint64_t restored;
     bool job_finished; /* by an earlier attempt */
+    uint64_t dropped;  /* entries of operators that are gone */
+    const char *dropped_names; /* in the arena */
     struct mr_job_state job; /* sealed with every epoch */
     uint64_t careful_rows; /* rows let in at a time while a record is looked for; 0: no search */
     uint32_t careful_good; /* batches of this size that went well */
@@ -200,6 +203,19 @@ static void take_job_state(struct mr_checkpoint *cp, struct mr_job_state job)
     }
 }
 
+/* What was left out must not come back: the next epoch stands alone. */
+static enum mr_status take_dropped(struct mr_checkpoint *cp, const struct mr_restore *restore,
+                                   struct mr_error *err)
+{
+    const char *names;
+
+    cp->dropped = mr_restore_dropped(restore, &names);
+    if (cp->dropped == 0) return MR_OK;
+    cp->full = true;
+    cp->dropped_names = mr_arena_strdup(&cp->arena, names);
+    return cp->dropped_names != NULL ? MR_OK : mr_error_nomem(err, "checkpoints", strlen(names));
+}
+
 /* ---- beginning with the state of a savepoint ---- */
 
 static enum mr_status visit_snapshot(struct mr_snapshot *snapshot, struct mr_restore *restore,
@@ -237,6 +253,23 @@ static enum mr_status restore_from(struct mr_checkpoint *cp, struct mr_restore *
     return st;
 }
 
+/* The directory has been opened before: what it began with is in it, or will be read again under the
+ * fence that was chosen then. */
+static bool was_begun(struct mr_checkpoint *cp)
+{
+    struct mr_disk_request request = {.op = MR_DISK_INFO};
+    struct mr_error ignored;
+    struct mr_text path;
+    bool begun;
+
+    mr_text_init(&path, cp->runner->heap, 0);
+    mr_text_format(&path, "%s/META", cp->options.dir);
+    request.path = mr_text_get(&path);
+    begun = mr_text_status(&path) == MR_OK && mr_disk_do(cp->disk, &request, &ignored) == MR_OK;
+    mr_text_fini(&path);
+    return begun;
+}
+
 /* The fence under which that state was written: files that it names carry it. */
 static enum mr_status fence_of_source(struct mr_checkpoint *cp, uint64_t *out, struct mr_error *err)
 {
@@ -247,7 +280,7 @@ static enum mr_status fence_of_source(struct mr_checkpoint *cp, uint64_t *out, s
     enum mr_status st;
 
     *out = 0;
-    if (cp->options.from == NULL) return MR_OK;
+    if (cp->options.from == NULL || was_begun(cp)) return MR_OK;
     MR_RET(mr_snapshot_open(cp->runner->heap, cp->disk, cp->options.from, 0, &snapshot, err));
     do { /* in order of the ids: the job's own comes early */
         st = mr_snapshot_next(snapshot, &operator_id, &entry, err);
@@ -273,6 +306,7 @@ static enum mr_status restore(struct mr_checkpoint *cp, struct mr_error *err)
     cp->runner->fence = mr_epoch_log_fence(cp->log);
     if (cp->restored == 0 && cp->options.from != NULL) MR_GOTO(restore_from(cp, restore, err));
     take_job_state(cp, mr_restore_job(restore));
+    MR_GOTO(take_dropped(cp, restore, err));
     if (mr_epoch_log_last(cp->log) == 0) cp->full = true;
     MR_CRASH("C42");
     log_to_start(cp);
@@ -745,6 +779,12 @@ struct mr_ptime mr_checkpoint_wake(const struct mr_checkpoint *cp)
 bool mr_checkpoint_job_finished(const struct mr_checkpoint *cp)
 {
     return cp->job_finished;
+}
+
+uint64_t mr_checkpoint_dropped(const struct mr_checkpoint *cp, const char **out_names)
+{
+    *out_names = cp->dropped_names;
+    return cp->dropped;
 }
 
 uint64_t mr_checkpoint_restored(const struct mr_checkpoint *cp)

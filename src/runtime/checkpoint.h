@@ -51,6 +51,8 @@ void mr_checkpoint_close(struct mr_checkpoint *checkpoint); /* NULL allowed */
 
 /* An earlier attempt read all of the input, and its output is in place: there is nothing to run. */
 bool mr_checkpoint_job_finished(const struct mr_checkpoint *checkpoint);
+/* Entries that were left out because their operators are gone, and the ids of these; 0: none. */
+uint64_t mr_checkpoint_dropped(const struct mr_checkpoint *checkpoint, const char **out_names);
 uint64_t mr_checkpoint_restored(const struct mr_checkpoint *checkpoint); /* epoch; 0: a fresh start */
 
 /* OVER: the job has finished, was stopped, or has failed. */

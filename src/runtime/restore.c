@@ -7,6 +7,8 @@
 #include "runtime/sink_operator.h"
 #include <string.h>
 
+#define NAMES_BYTES 256u
+
 struct target { /* an operator that has state */
     const char *id;
     const struct mr_plan_op *plan;
@@ -32,6 +34,7 @@ struct mr_restore {
     uint32_t writer_count, writer_room;
     struct mr_job_state job;
     uint64_t dropped;
+    char dropped_names[NAMES_BYTES];
 };
 
 /* ---- targets ---- */
@@ -221,6 +224,28 @@ static enum mr_status offer(struct mr_restore *restore, const struct target *tar
     return MR_OK;
 }
 
+/* Adds the id to the list, once; what does not fit is "...". */
+static void note_dropped(struct mr_restore *restore, const char *operator_id)
+{
+    char *names = restore->dropped_names;
+    size_t at = strlen(names);
+    size_t size = strlen(operator_id);
+    char quoted[NAMES_BYTES];
+
+    restore->dropped++;
+    if (at >= 3 && strcmp(names + at - 3, "...") == 0) return;
+    if (at + size + 10 > NAMES_BYTES) { /* separator, quotes, and room for the dots */
+        memcpy(names + at, at == 0 ? "..." : ", ...", at == 0 ? 4 : 6);
+        return;
+    }
+    quoted[0] = quoted[size + 1] = '\'';
+    memcpy(quoted + 1, operator_id, size);
+    quoted[size + 2] = '\0';
+    if (strstr(names, quoted) != NULL) return;
+    if (at > 0) memcpy(names + at, ", ", 2);
+    memcpy(names + at + (at > 0 ? 2 : 0), quoted, size + 3);
+}
+
 enum mr_status mr_restore_entry(void *self, const char *operator_id, const struct mr_entry *entry,
                                 struct mr_error *err)
 {
@@ -230,7 +255,7 @@ enum mr_status mr_restore_entry(void *self, const char *operator_id, const struc
     if (strcmp(operator_id, MR_JOB_STATE) == 0) return keep_job(restore, entry, err);
     target = find_target(restore, operator_id);
     if (target == NULL && restore->options.allow_dropped_state) {
-        restore->dropped++;
+        note_dropped(restore, operator_id);
         return MR_OK;
     }
     if (target == NULL) {
@@ -319,8 +344,9 @@ struct mr_job_state mr_restore_job(const struct mr_restore *restore)
     return restore->job;
 }
 
-uint64_t mr_restore_dropped(const struct mr_restore *restore)
+uint64_t mr_restore_dropped(const struct mr_restore *restore, const char **out_names)
 {
+    *out_names = restore->dropped_names;
     return restore->dropped;
 }
 

@@ -45,7 +45,8 @@ bool mr_job_state_read(const char *operator_id, const struct mr_entry *entry,
                        struct mr_job_state *out);
 /* Valid after the last entry. */
 struct mr_job_state mr_restore_job(const struct mr_restore *restore);
-uint64_t mr_restore_dropped(const struct mr_restore *restore);
+/* Entries of operators that are gone, and the ids of these ("'a', 'b', ..."); 0 and "": none. */
+uint64_t mr_restore_dropped(const struct mr_restore *restore, const char **out_names);
 
 /* How operators are spread over instances; another number means that the next seal must be full. */
 uint64_t mr_runner_layout(const struct mr_runner *runner);

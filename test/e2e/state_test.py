@@ -113,6 +113,21 @@ class Survival(Case):
         done = harness.run("rotations", *self.job(output))
         self.ends_with(1, done, "another pipeline", "stored:", "this pipeline:", "aggregate-1")
 
+    def test_state_that_is_dropped_is_named_and_does_not_come_back(self):
+        output = self.path("hours.csv")
+        self.begin(output, "--sorted")
+        self.ends_with(1, harness.run("flights", *self.job(output)), "another pipeline", "! top-1")
+        process = harness.start("flights", *self.job(output, "--allow-dropped-state", "--rate=9000"))
+        harness.wait_until(lambda: os.path.getsize(self.path("state/CRASH")) and
+                           any(name.startswith(".hours") for name in os.listdir(self.path("."))))
+        time.sleep(0.4)
+        process.kill()
+        _, err = process.communicate()
+        self.assertIn("the state of 'top-1' is left out", err.decode())
+        done = harness.run("flights", *self.job(output))  # the flag is not needed any more
+        self.ends_with(0, done, "resumed")
+        self.assertNotIn("left out", done.stderr)
+
     def test_changed_input_is_refused_by_name(self):
         data = self.path("in.csv")
         with open(data, "wb") as file:
@@ -139,6 +154,18 @@ class Survival(Case):
         done = harness.run("flights", *self.job(output, "--from", self.path("point"), "--workers=3"))
         self.ends_with(0, done)
         self.assertEqual(rows(output), rows(self.expected))
+
+    def test_the_same_command_goes_on_when_the_savepoint_is_gone(self):
+        first = self.path("first")
+        self.begin(self.path("other.csv"), "--state-dir", first)
+        self.good("millrace", "state", "export", first, "--savepoint", self.path("point"))
+        more = ("--from", self.path("point"))
+        code, _, err = self.begin(self.path("other.csv"), *more)
+        self.assertEqual(code, -signal.SIGKILL, err)
+        shutil.rmtree(self.path("point"))
+        done = harness.run("flights", *self.job(self.path("other.csv"), *more))
+        self.ends_with(0, done, "resumed")
+        self.assertEqual(rows(self.path("other.csv")), rows(self.expected))
 
     def test_draining_commits_what_was_read(self):
         output = self.path("hours.csv")

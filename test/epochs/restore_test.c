@@ -217,14 +217,35 @@ MR_TEST(restore, an_operator_that_is_gone_is_refused_by_name_and_with_what_to_do
 MR_TEST(restore, with_dropped_state_allowed_it_is_counted_and_the_rest_is_restored)
 {
     struct restore_test t;
+    const char *names;
 
     start(&t, 2, true);
     MR_EXPECT_OK(give(&t, "sessions", MR_ENTRY_PUT, 5, "k", "v"), &t.err);
     MR_EXPECT_OK(give(&t, STATEFUL, MR_ENTRY_PUT, 5, "k", "v"), &t.err);
     MR_EXPECT_OK(give(&t, "sessions", MR_ENTRY_VALUE, 0, "k", "v"), &t.err);
     MR_EXPECT_OK(give(&t, "", MR_ENTRY_VALUE, 0, "k", "v"), &t.err);
-    MR_EXPECT_EQ_UINT(mr_restore_dropped(t.restore), 3);
+    MR_EXPECT_EQ_UINT(mr_restore_dropped(t.restore, &names), 3);
+    MR_EXPECT_EQ_STR(names, "'sessions', ''");
     MR_EXPECT_EQ_UINT(spy.count, 1);
+    stop(&t);
+}
+
+MR_TEST(restore, many_ids_that_are_dropped_do_not_overflow_their_list)
+{
+    struct restore_test t;
+    const char *names;
+    char id[201];
+
+    start(&t, 2, true);
+    for (uint32_t i = 0; i < 40; i++) {
+        memset(id, 'a', 5 * i);
+        (void)snprintf(id + 5 * i, 6, "%u", i);
+        MR_EXPECT_OK(give(&t, id, MR_ENTRY_PUT, 5, "k", "v"), &t.err);
+    }
+    MR_EXPECT_EQ_UINT(mr_restore_dropped(t.restore, &names), 40);
+    MR_EXPECT_CONTAINS(names, "'0', 'aaaaa1'");
+    MR_EXPECT_EQ_STR(names + strlen(names) - 3, "...");
+    MR_EXPECT(strlen(names) < 256);
     stop(&t);
 }
 
