@@ -83,7 +83,7 @@ void mri_crash_note_open(struct mri_crash_note *note, const char *dir)
 
     *note = (struct mri_crash_note){.file = -1};
     if (size < 0 || (size_t)size >= sizeof path) return;
-    note->file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    note->file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
     if (note->file < 0) return;
     read_note(note);
     write_note(note, note->rows);

@@ -199,10 +199,19 @@ static enum mr_status forget(struct mri_durable *durable, struct mr_error *err)
     return mr_holder_clear(&durable->holder, job->heap, job->options.state_dir, err);
 }
 
-/* What the state depends on: the lines of JOB. */
-static void describe_operator(const struct mr_node *node, struct mr_text *out)
+/* A text may hold anything but must not begin a new line. */
+static void add_one_line(struct mr_text *out, const char *text)
+{
+    for (; *text != '\0'; text++) mr_text_add_char(out, *text == '\n' ? ' ' : *text);
+    mr_text_add_char(out, '\n');
+}
+
+/* What the state depends on: the lines of JOB. A line cut short by lack of memory would be another
+ * pipeline. */
+static enum mr_status describe_operator(const struct mr_node *node, struct mr_text *out)
 {
     struct mr_text about;
+    enum mr_status st;
 
     mr_text_format(out, "operator %s %s", node->id, mr_node_kind_name(node->kind));
     mr_text_init(&about, out->heap, 0);
@@ -211,28 +220,20 @@ static void describe_operator(const struct mr_node *node, struct mr_text *out)
     } else if (node->kind == MR_NODE_AGGREGATE || node->kind == MR_NODE_TOP) {
         mr_node_print(node, &about);
     }
-    for (const char *at = mr_text_get(&about); at != NULL && *at != '\0'; at++) {
-        if (at == mr_text_get(&about)) mr_text_add_char(out, ' ');
-        mr_text_add_char(out, *at == '\n' ? ' ' : *at);
-    }
+    st = mr_text_status(&about);
+    if (*mr_text_get(&about) != '\0') mr_text_add_char(out, ' ');
+    add_one_line(out, mr_text_get(&about));
     mr_text_fini(&about);
-    mr_text_add_char(out, '\n');
+    return st;
 }
 
-/* A name may hold anything but must not begin a new line. */
-static void add_one_line(struct mr_text *out, const char *text)
-{
-    for (; *text != '\0'; text++) mr_text_add_char(out, *text == '\n' ? ' ' : *text);
-    mr_text_add_char(out, '\n');
-}
-
-static void describe_job(const struct mr_job *job, const struct mr_plan *plan,
+static enum mr_status describe_job(const struct mr_job *job, const struct mr_plan *plan,
                          const struct mr_input *inputs, uint32_t input_count, struct mr_text *out)
 {
     mr_text_format(out, MR_JOB_FILE_HEAD "name %s\ngroups %u\n", job->name,
                    plan->options.key_group_count);
     for (uint32_t i = 0; i < job->model->node_count; i++) {
-        describe_operator(job->model->nodes[i], out);
+        MR_RET(describe_operator(job->model->nodes[i], out));
     }
     for (uint32_t i = 0; i < input_count; i++) {
         for (uint32_t s = 0; s < inputs[i].splits.count; s++) {
@@ -244,6 +245,7 @@ static void describe_job(const struct mr_job *job, const struct mr_plan *plan,
             add_one_line(out, split->name);
         }
     }
+    return mr_text_status(out);
 }
 
 /* JOB is written before anything else: state without it was not left by a job. */
@@ -271,8 +273,7 @@ static enum mr_status check_job(struct mri_durable *durable, const struct mr_pla
     bool fresh;
 
     mr_text_init(&lines, job->heap, 0);
-    describe_job(job, plan, inputs, input_count, &lines);
-    st = mr_text_status(&lines);
+    st = describe_job(job, plan, inputs, input_count, &lines);
     if (st != MR_OK) {
         st = mr_error_nomem(err, "the description of a job", 4096);
     } else {
@@ -295,7 +296,7 @@ static enum mri_stop read_stop(const struct mri_durable *durable)
     int file;
 
     (void)snprintf(path, sizeof path, "%s/STOP", durable->job->options.state_dir);
-    file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (file < 0) return MRI_STOP_NOT;
     size = read(file, word, sizeof word - 1);
     (void)close(file);
