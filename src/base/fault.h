@@ -1,6 +1,6 @@
 /* fault.h - places where tests make things go wrong; nothing in the release build.
  *
- * MR_CRASH(id)   a crash point of docs/internals/simulator.md: the process may end here.
+ * MR_CRASH(id)   a crash point, named in sim/README.md: the process may end here.
  * MR_PROBE(name) a rare state that tests must have reached.
  * MR_BUGGIFY()   true now and then: take the rare way (flush early, come short, be slow).
  * MR_PLANT(id)   true when the test runs with this known bug planted: the museum.

@@ -89,23 +89,4 @@ enum mr_status mr_savepoint_next(struct mr_savepoint_reader *reader, const char 
 enum mr_status mr_savepoint_visit(struct mr_savepoint_reader *reader, mr_log_entry_fn visit,
                                   void *self, struct mr_error *err) MR_MUST_USE;
 
-/* ---- starting from one ---- */
-
-/* The pipeline that is to be started. */
-struct mr_savepoint_job {
-    const char *const *operators; /* ids of those that can hold state */
-    uint32_t operator_count;
-    uint32_t key_group_count;
-    bool allow_dropped; /* state of operators that are gone is left behind */
-};
-struct mr_savepoint_fit {
-    uint32_t taken;   /* operators that find their state */
-    uint32_t added;   /* that begin without any */
-    uint32_t dropped; /* whose state is left behind */
-};
-/* MR_E_CHANGED: state that nobody takes, by name; another number of key groups. */
-enum mr_status mr_savepoint_map(const struct mr_savepoint_info *info,
-                                const struct mr_savepoint_job *job, struct mr_savepoint_fit *out,
-                                struct mr_error *err) MR_MUST_USE;
-
 #endif

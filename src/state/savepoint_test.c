@@ -62,53 +62,6 @@ MR_TEST(savepoint, a_flipped_or_missing_byte_is_refused_by_file)
     rig_fini(&rig);
 }
 
-MR_TEST(savepoint, state_of_operators_that_are_gone_is_refused_by_name_unless_allowed)
-{
-    static const struct mr_savepoint_state states[] = {
-        {.operator_id = ":job", .state_name = ""},
-        {.operator_id = "counts", .state_name = ""},
-        {.operator_id = "counts", .state_name = "agg"},
-        {.operator_id = "old", .state_name = "agg"},
-    };
-    const struct mr_savepoint_info info = {
-        .key_group_count = 1024, .state_count = MR_COUNT(states), .states = states};
-    static const char *const ids[] = {"counts", "sessions"};
-    struct mr_savepoint_job job = {.operators = ids, .operator_count = 2, .key_group_count = 1024};
-    struct mr_savepoint_fit fit = {0};
-    struct mr_error err;
-
-    MR_EXPECT_STATUS(mr_savepoint_map(&info, &job, &fit, &err), MR_E_CHANGED);
-    MR_EXPECT_CONTAINS(err.text, "state of 'old'");
-    MR_EXPECT_CONTAINS(err.text, "it has 'counts', 'sessions'");
-    job.allow_dropped = true;
-    MR_EXPECT_OK(mr_savepoint_map(&info, &job, &fit, &err), &err);
-    MR_EXPECT_EQ_UINT(fit.taken, 1);
-    MR_EXPECT_EQ_UINT(fit.added, 1);
-    MR_EXPECT_EQ_UINT(fit.dropped, 1);
-    job.key_group_count = 512;
-    MR_EXPECT_STATUS(mr_savepoint_map(&info, &job, &fit, &err), MR_E_CHANGED);
-    MR_EXPECT_CONTAINS(err.text, "1024 key groups");
-}
-
-MR_TEST(savepoint, many_long_names_do_not_overflow_the_message)
-{
-    static char names[40][201];
-    struct mr_savepoint_state states[40];
-    const struct mr_savepoint_info info = {.state_count = 40, .states = states};
-    const struct mr_savepoint_job job = {.operator_count = 0};
-    struct mr_savepoint_fit fit;
-    struct mr_error err;
-
-    for (uint32_t i = 0; i < 40; i++) {
-        memset(names[i], 'a', 5 * i);
-        (void)snprintf(names[i] + 5 * i, 6, "%u", i);
-        states[i] = (struct mr_savepoint_state){.operator_id = names[i], .state_name = ""};
-    }
-    MR_EXPECT_STATUS(mr_savepoint_map(&info, &job, &fit, &err), MR_E_CHANGED);
-    MR_EXPECT_CONTAINS(err.text, "'0', 'aaaaa1'");
-    MR_EXPECT_CONTAINS(err.text, "...");
-}
-
 MR_TEST(savepoint, when_memory_runs_out_then_nothing_is_lost)
 {
     struct mr_heap *heap = mr_test_heap();
