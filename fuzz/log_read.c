@@ -442,37 +442,11 @@ MR_TEST(log_read_fuzz, damaged_topics_are_read_or_refused_without_harm)
 
 #else
 
-static void run_file(const char *path)
-{
-    FILE *file = fopen(path, "rb");
-    size_t size;
-
-    if (file == NULL) {
-        fprintf(stderr, "%s: cannot be read\n", path);
-        exit(1);
-    }
-    size = fread(input, 1, sizeof input, file);
-    (void)fclose(file);
-    (void)LLVMFuzzerTestOneInput(input, size);
-}
+#include "fuzz_driver.h"
 
 int main(int argc, char **argv)
 {
-    uint64_t rounds = 1000, seed = 1;
-    int files = 0;
-
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "-n") == 0 && i + 1 < argc) {
-            rounds = strtoull(argv[++i], NULL, 10);
-        } else if (strcmp(argv[i], "-s") == 0 && i + 1 < argc) {
-            seed = strtoull(argv[++i], NULL, 10);
-        } else {
-            run_file(argv[i]);
-            files++;
-        }
-    }
-    if (files == 0) run_random(seed, rounds);
-    return 0;
+    return fuzz_main(argc, argv, 1000, input, sizeof input, LLVMFuzzerTestOneInput, run_random);
 }
 
 #endif
